@@ -1,0 +1,97 @@
+//! `laguna.yml`: the settings of a whole project.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `laguna.yml`: where the lake is and how the project runs.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectSettings {
+    /// Name of the project; default the folder's name.
+    pub name: Option<String>,
+    /// Root of the lake: a folder relative to this file, or a `file://` URL. Default `./lake`.
+    pub lake: Option<String>,
+    /// Options of the object store; secrets only through `{{ env('NAME') }}`.
+    pub storage: BTreeMap<String, String>,
+    /// IANA time zone for day boundaries and for dates without a time. Default UTC.
+    pub timezone: Option<String>,
+    /// How often a task that failed for a passing reason is tried.
+    pub retries: Retries,
+    /// Tasks at once. Default the number of cores.
+    pub parallel: Option<usize>,
+    /// Values of `{{ var('name') }}`; `--var name=value` wins.
+    pub vars: BTreeMap<String, Value>,
+    /// What a failed or blocked table means for the others of its run.
+    pub release: ReleaseRule,
+    /// When `laguna serve` runs the project, as a cron expression.
+    pub schedule: Option<String>,
+    /// Who may read what.
+    pub roles: Option<Value>,
+    /// Who may log in.
+    pub users: Option<Value>,
+    /// Ways to reach people.
+    pub channels: Option<Value>,
+    /// Which incidents reach whom.
+    pub alerts: Option<Value>,
+    /// Settings of `laguna serve`.
+    pub serve: Option<Value>,
+    /// Where copies of tables go.
+    pub targets: Option<Value>,
+    /// Engines that run heavy models.
+    pub engines: Option<Value>,
+    /// Where tasks run.
+    pub executors: Option<Value>,
+    /// Interpreter of Python models.
+    pub python: Option<String>,
+}
+
+impl ProjectSettings {
+    /// Keys that are set but that this version does not act on yet.
+    pub fn unused(&self) -> Vec<&'static str> {
+        let keys: [(&'static str, bool); 10] = [
+            ("schedule", self.schedule.is_some()),
+            ("roles", self.roles.is_some()),
+            ("users", self.users.is_some()),
+            ("channels", self.channels.is_some()),
+            ("alerts", self.alerts.is_some()),
+            ("serve", self.serve.is_some()),
+            ("targets", self.targets.is_some()),
+            ("engines", self.engines.is_some()),
+            ("executors", self.executors.is_some()),
+            ("python", self.python.is_some()),
+        ];
+        keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
+    }
+}
+
+/// How often a task that failed for a passing reason is tried, and how long to wait between.
+#[derive(Debug, Clone, Deserialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retries {
+    /// Attempts in all, the first included.
+    pub attempts: u32,
+    /// Wait before the second attempt, as `10s`; it doubles each time.
+    pub backoff: String,
+    /// The longest wait.
+    pub max_backoff: String,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Retries { attempts: 3, backoff: "1s".to_string(), max_backoff: "1m".to_string() }
+    }
+}
+
+/// What a failed or blocked table means for the others of its run.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseRule {
+    /// What passed is released; what failed and what hangs on it keeps its old version.
+    #[default]
+    Each,
+    /// Nothing is released unless everything passed.
+    All,
+}

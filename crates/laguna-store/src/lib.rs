@@ -1,0 +1,24 @@
+//! Where the rows are: Delta tables on object storage. Stage, commit, release, as-of.
+//!
+//! Never parses SQL and knows nothing of models: it is told which rows go to which table.
+
+pub mod commit;
+pub mod content;
+pub mod lake;
+pub mod landed;
+pub mod latest;
+pub mod lease;
+pub mod ledger;
+pub mod release;
+pub mod scan;
+pub mod snapshot;
+pub mod staged;
+pub mod types;
+pub mod writer;
+
+pub use commit::CommitNote;
+pub use lake::Lake;
+pub use release::{Release, ReleasedTable};
+pub use snapshot::{DataFile, Snapshot};
+pub use staged::Staged;
+pub use writer::{TableWriter, WriteOptions};

@@ -1,0 +1,130 @@
+//! Releases: one put-if-absent record publishes the versions of all sanitized and enhanced tables together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use laguna_base::{Instant, Result, TableName};
+use serde::{Deserialize, Serialize};
+
+use crate::Lake;
+use crate::content::ContentHash;
+
+/// One release, resolved: every table that it publishes, whichever release brought its version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// Number, from 1.
+    pub number: u64,
+    /// When it was published: `max(now, parent + 1 µs)`.
+    pub time: Instant,
+    /// The run that published it.
+    pub run: String,
+    /// The instant that `now()` answered in that run.
+    pub instant: Instant,
+    /// Why it exists: `run`, `rollback to 3`.
+    pub reason: String,
+    /// Version of the engine.
+    pub engine: String,
+    /// Hash of the project's files: `_laguna/code/<hash>.tar.zst`.
+    pub code: Option<String>,
+    /// Commit of the project's git repository, with `-dirty` where it applies.
+    pub git_commit: Option<String>,
+    /// Models by name.
+    pub tables: BTreeMap<TableName, ReleasedTable>,
+    /// Raw tables as they were: what as-of reads filter by.
+    pub raw: BTreeMap<TableName, RawState>,
+    /// Fingerprints that a rollback holds back: a model whose next fingerprint is in it is not built again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub held_fingerprints: BTreeSet<String>,
+}
+
+/// One model in a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleasedTable {
+    /// Delta version; `None` for a view.
+    pub version: Option<u64>,
+    /// The SQL after rendering (for a view this is what is released).
+    pub sql: String,
+    /// Hash of that SQL.
+    pub sql_hash: String,
+    /// Fingerprint of SQL, settings and inputs.
+    pub fingerprint: String,
+    /// Delta's schema string.
+    pub schema: String,
+    /// Rows; `None` for a view.
+    pub rows: Option<u64>,
+    /// Content hash; `None` for a view or where it is not known.
+    pub content: Option<ContentHash>,
+    /// Inputs: for models and raw tables the version, for raw also the watermark.
+    pub inputs: BTreeMap<TableName, InputState>,
+    /// Checks: passed, warned, failed.
+    pub checks: CheckSummary,
+    /// Number of the release that brought this version.
+    pub since: u64,
+    /// Why the table keeps an old version in this release (blocked, failed, rolled back); `None` when it is current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+}
+
+/// What a model read of one input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputState {
+    /// Delta version; `None` for views.
+    pub version: Option<u64>,
+    /// Raw and latest: the newest `_ingested_at` read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Instant>,
+}
+
+/// A raw table at the time of a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RawState {
+    /// Delta version.
+    pub version: u64,
+    /// The newest `_ingested_at`.
+    pub watermark: Option<Instant>,
+    /// Delta's schema string of then.
+    pub schema: String,
+}
+
+/// Verdicts of a table's checks, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckSummary {
+    /// Checks that passed.
+    pub passed: u32,
+    /// Checks with severity warning, or of a table that only warns, that failed.
+    pub warned: u32,
+    /// Critical checks that failed.
+    pub failed: u32,
+}
+
+impl Lake {
+    /// The newest release; `None` before the first.
+    pub async fn release(&self) -> Result<Option<Release>> {
+        unimplemented!()
+    }
+
+    /// One release by number; an error that names the valid range when it does not exist.
+    pub async fn release_number(&self, number: u64) -> Result<Release> {
+        let _ = number;
+        unimplemented!()
+    }
+
+    /// The newest release at or before `at`. Before the first release: an error that says when the first was.
+    pub async fn release_as_of(&self, at: Instant) -> Result<Release> {
+        let _ = at;
+        unimplemented!()
+    }
+
+    /// All releases, newest first, at most `limit`.
+    pub async fn releases(&self, limit: Option<usize>) -> Result<Vec<Release>> {
+        let _ = limit;
+        unimplemented!()
+    }
+
+    /// Publishes `next` on top of `parent`: sets its number and time, writes the record with put-if-absent. Who loses
+    /// the put takes the new parent when its changed tables are disjoint from ours, else
+    /// [`laguna_base::ErrorKind::Conflict`]. Returns the release as published.
+    pub async fn publish(&self, next: Release, parent: Option<&Release>) -> Result<Release> {
+        let _ = (next, parent);
+        unimplemented!()
+    }
+}
