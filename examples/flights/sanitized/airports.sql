@@ -1,8 +1,8 @@
--- Four faults of the source are mended here:
+-- Three faults of the source are mended here:
 --   names carry a backslash before the apostrophe,
 --   two airports lost the minus of their longitude, and were given China's time zone for it,
---   one has latitude and longitude swapped (and the sign lost),
---   an empty time zone of three airports stays null: nothing here guesses.
+--   one has latitude and longitude swapped (and the sign lost).
+-- A time zone that is missing or wrong is null: nothing here guesses.
 WITH placed AS (
     SELECT
         *,
