@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use laguna_base::template::{EnvLookup, Variables, template_error};
 use laguna_base::{Error, Result, TableName, Tier, suggest};
-use minijinja::value::{Object, Rest};
+use minijinja::value::{Kwargs, Object, Rest};
 use minijinja::{Environment, ErrorKind, OutputSpanKind, State, Value, context};
 use regex::Regex;
 
@@ -46,7 +46,7 @@ impl Renderer {
         let mut environment = Variables::new(vars, secrets.recorded(env)).environment();
         add_references(&mut environment, Arc::new(tables));
         environment.add_function("is_incremental", || false);
-        environment.add_function("config", |_: Rest<Value>| -> Result<Value, minijinja::Error> {
+        environment.add_function("config", |_: Rest<Value>, _: Kwargs| -> Result<Value, minijinja::Error> {
             Err(invalid(
                 "config() is not understood: settings stand in the .yml beside the model".to_string(),
             ))
@@ -323,8 +323,12 @@ fn add_macros(
     }
     for (name, file) in homes {
         let called = name.clone();
-        environment.add_function(name, move |state: &mut State, arguments: Rest<Value>| {
-            call_macro(state, &file, &called, &arguments.0)
+        environment.add_function(name, move |state: &mut State, positional: Rest<Value>, named: Kwargs| {
+            let mut arguments = positional.0;
+            if named.args().next().is_some() {
+                arguments.push(Value::from(named));
+            }
+            call_macro(state, &file, &called, &arguments)
         });
     }
     Error::many(errors).map_or(Ok(()), Err)
@@ -442,8 +446,8 @@ mod tests {
             "{% set cols = ['a',\n 'b'] %}\nSELECT {{ cols | join(',\n') }}\nFROM rwa.flights, {{ 'raw.b' }}";
         let rendered = render(source).unwrap();
         assert_eq!(rendered.sql, "\nSELECT a,\nb\nFROM rwa.flights, raw.b");
-        assert_eq!(rendered.place(source, 4, 6), (4, 6));
-        assert_eq!(rendered.place(source, 4, 19), (4, 22));
+        assert_eq!(rendered.place(source, 4, 6), (5, 6));
+        assert_eq!(rendered.place(source, 4, 19), (5, 22));
         assert_eq!(rendered.place(source, 2, 1), (3, 1));
     }
 
