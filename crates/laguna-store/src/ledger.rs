@@ -89,7 +89,16 @@ pub struct TaskRecord {
 impl Lake {
     /// Writes or overwrites the record of a run.
     pub async fn save_run(&self, run: &RunRecord) -> Result<()> {
-        objects::put_json(self, &run_path(&run.id), run).await
+        let is_number = |task: &TaskRecord| task.metrics.values().all(|value| value.is_finite());
+        if run.tasks.iter().all(is_number) {
+            return objects::put_json(self, &run_path(&run.id), run).await;
+        }
+        // JSON has no NaN and no infinity: such a metric says nothing and is left out.
+        let mut run = run.clone();
+        for task in &mut run.tasks {
+            task.metrics.retain(|_, value| value.is_finite());
+        }
+        objects::put_json(self, &run_path(&run.id), &run).await
     }
 
     /// Records of runs that are not folded into the system tables yet, oldest first. `outcome` is `killed` where a
@@ -126,7 +135,7 @@ impl Lake {
         for (table, _) in rows::schemas() {
             number = number.max(self.head(&table).await?.map_or(0, |head| folds_in(&head)));
         }
-        let number = number + 1;
+        number += 1;
         let plan = Fold { runs };
         match objects::put_json_if_absent(self, &fold_path(number), &plan).await? {
             Put::Done => self.fold(number, &plan).await,
@@ -141,9 +150,9 @@ impl Lake {
         let runs = read_runs(self, plan.runs.clone()).await?;
         // Without records all four appends are done: records are only deleted after them.
         if !runs.is_empty() {
-            for (table, batch) in rows::record_batches(&runs)? {
-                self.fold_into(number, &table, batch).await?;
-            }
+            let batches = rows::record_batches(&runs)?;
+            let folds = batches.into_iter().map(|(table, batch)| self.fold_into(number, table, batch));
+            futures::future::try_join_all(folds).await?;
         }
         for id in &plan.runs {
             objects::delete(self, &run_path(id)).await?;
@@ -151,24 +160,19 @@ impl Lake {
         objects::delete(self, &fold_path(number)).await
     }
 
-    async fn fold_into(
-        &self,
-        number: i64,
-        table: &TableName,
-        batch: arrow::array::RecordBatch,
-    ) -> Result<()> {
-        let base = self.head(table).await?;
+    async fn fold_into(&self, number: i64, table: TableName, batch: arrow::array::RecordBatch) -> Result<()> {
+        let base = self.head(&table).await?;
         if base.as_ref().is_some_and(|base| folds_in(base) >= number) {
             return Ok(());
         }
         let schema = batch.schema();
-        let mut writer = TableWriter::new(self, table, schema.clone(), WriteOptions::default())?;
+        let mut writer = TableWriter::new(self, &table, schema.clone(), WriteOptions::default())?;
         if batch.num_rows() > 0 {
             writer.write(batch).await?;
         }
         let written = writer.finish().await?;
         let append = Append {
-            table: table.clone(),
+            table,
             schema,
             files: written.files,
             transaction: Some((LEDGER.to_string(), number)),

@@ -17,7 +17,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use laguna_base::{Error, Result};
@@ -134,7 +134,9 @@ impl SnapshotTable {
             .iter()
             .map(|field| order.iter().position(|name| name == field.name()).unwrap_or_default())
             .collect();
-        let scan_schema = TableSchema::new(Arc::new(Schema::new(in_files)), partitions);
+        let scan_schema = TableSchema::builder(Arc::new(Schema::new(in_files)))
+            .with_table_partition_cols(partitions)
+            .build();
         let statistics = FileStatistics::new(snapshot.clone(), schema.clone());
         Ok(SnapshotTable { snapshot, schema, scan_schema, places, statistics })
     }
@@ -144,9 +146,9 @@ impl SnapshotTable {
         let all = 0..self.snapshot.files.len();
         let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all.collect()) };
         let schema = self.schema.clone().to_dfschema()?;
-        let predicate = state
-            .create_physical_expr(filter, &schema)
-            .and_then(|expression| PruningPredicate::try_new(expression, self.schema.clone()));
+        let predicate = state.create_physical_expr(filter, &schema).and_then(|expression| {
+            PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).try_build(expression)
+        });
         match predicate {
             Ok(predicate) if !predicate.always_true() => {
                 let keep = predicate.prune(&self.statistics)?;
