@@ -5,10 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use laguna_base::{Instant, Result, TableName};
+use futures::{StreamExt, TryStreamExt};
+use laguna_base::{Error, Instant, Result, TableName};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
-use crate::Lake;
+use crate::{CommitNote, Lake, objects};
+
+#[cfg(test)]
+mod tests;
 
 /// One file that landed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,15 +62,173 @@ pub struct LandedIn {
 
 impl Lake {
     /// What has landed in `raw.<dataset>`: the cache, completed from commits that it lacks. Costs one read and one
-    /// probe for the next log entry when the cache is current; rebuilds from the log when it is missing or damaged.
+    /// probe for the next log entry when the cache is current; rebuilds from the log when it is missing or damaged,
+    /// or when it speaks of another table than the one that is there.
     pub async fn landed(&self, raw: &TableName) -> Result<Landed> {
-        let _ = raw;
-        unimplemented!()
+        if let Some(cached) = cached(self, raw).await? {
+            return complete(self, raw, cached).await;
+        }
+        let versions = log_versions(self, raw).await?;
+        let (Some(first), Some(last)) = (versions.first(), versions.last()) else {
+            return Ok(Landed::default());
+        };
+        if *first != 0 {
+            return Err(Error::stored(format!(
+                "the log of {raw} starts at version {first}: which files landed before it is not known"
+            ))
+            .hint(format!("put {} back from a backup", cache_path(raw))));
+        }
+        let mut landed = Landed::default();
+        let mut entries = futures::stream::iter(0..=*last)
+            .map(|version| async move { (version, log_entry(self, raw, version).await) })
+            .buffered(16);
+        while let Some((version, entry)) = entries.next().await {
+            let entry = entry?
+                .ok_or_else(|| Error::stored(format!("version {version} is missing in the log of {raw}")))?;
+            landed.absorb(version, &entry);
+        }
+        drop(entries);
+        complete(self, raw, landed).await
     }
 
     /// Overwrites the cache (after a batch was committed). Losing it is harmless.
     pub async fn save_landed(&self, raw: &TableName, landed: &Landed) -> Result<()> {
-        let _ = (raw, landed);
-        unimplemented!()
+        let Some(version) = landed.version else {
+            return objects::delete(self, &cache_path(raw)).await;
+        };
+        let entry = log_mark(self, raw, version).await?;
+        objects::put_json(self, &cache_path(raw), &Cache { entry, landed: landed.clone() }).await
+    }
+}
+
+impl Landed {
+    /// Adds what one log entry says.
+    fn absorb(&mut self, version: u64, entry: &LogEntry) {
+        self.version = Some(version);
+        let note = &entry.note;
+        self.watermark = self.watermark.max(note.watermark);
+        let Some(batch) = &note.batch else { return };
+        self.batches = entry.transaction.unwrap_or(self.batches + 1).max(self.batches);
+        let at = note.watermark.or(self.watermark).unwrap_or(Instant::from_micros(0));
+        for file in &note.files {
+            let landing = LandedIn { file: file.clone(), batch: batch.clone(), at };
+            self.files.insert(file.path.clone(), landing);
+        }
+    }
+}
+
+/// The cache as stored: what landed, and by which log entry it is known to speak of the table that is there.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cache {
+    /// Mark of the log entry of `landed.version`; `None` when it could not be told.
+    entry: Option<String>,
+    landed: Landed,
+}
+
+/// What the log entry of one version says.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct LogEntry {
+    /// `commitInfo.laguna`; empty for commits of others.
+    pub(crate) note: CommitNote,
+    /// Version of its application transaction.
+    pub(crate) transaction: Option<i64>,
+}
+
+/// The cache, if it is whole and speaks of the table that is there.
+async fn cached(lake: &Lake, raw: &TableName) -> Result<Option<Landed>> {
+    let Ok(Some(cache)) = objects::get_json::<Cache>(lake, &cache_path(raw)).await else {
+        return Ok(None);
+    };
+    let (Some(version), Some(entry)) = (cache.landed.version, cache.entry) else { return Ok(None) };
+    let found = log_mark(lake, raw, version).await?;
+    Ok((found == Some(entry)).then_some(cache.landed))
+}
+
+/// Adds the versions after those that `landed` knows.
+async fn complete(lake: &Lake, raw: &TableName, mut landed: Landed) -> Result<Landed> {
+    let mut next = landed.version.map_or(0, |version| version + 1);
+    while let Some(entry) = log_entry(lake, raw, next).await? {
+        landed.absorb(next, &entry);
+        next += 1;
+    }
+    Ok(landed)
+}
+
+fn cache_path(raw: &TableName) -> Path {
+    Path::from(format!("_laguna/landed/{}.json", raw.table))
+}
+
+fn entry_path(table: &TableName, version: u64) -> Path {
+    Path::from(format!("{}/_delta_log/{version:020}.json", table.path()))
+}
+
+/// The entry of one version in the log of `table`; `None` when there is none.
+pub(crate) async fn log_entry(lake: &Lake, table: &TableName, version: u64) -> Result<Option<LogEntry>> {
+    let path = entry_path(table, version);
+    let Some(bytes) = objects::get(lake, &path).await? else { return Ok(None) };
+    let mut found = LogEntry::default();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        // The two kinds of action that matter are rare: the others are not parsed.
+        let head = &line[..line.len().min(16)];
+        let is = |word: &str| head.windows(word.len()).any(|window| window == word.as_bytes());
+        if !is("\"commitInfo\"") && !is("\"txn\"") {
+            continue;
+        }
+        let action: Action = serde_json::from_slice(line)
+            .map_err(|error| Error::stored(format!("{path} cannot be understood")).caused_by(error))?;
+        if let Some(note) = action.commit_info.and_then(|info| info.laguna) {
+            found.note = serde_json::from_value(note).map_err(|error| {
+                Error::stored(format!("the note in {path} cannot be understood")).caused_by(error)
+            })?;
+        }
+        found.transaction = action.txn.map(|transaction| transaction.version).or(found.transaction);
+    }
+    Ok(Some(found))
+}
+
+#[derive(Deserialize)]
+struct Action {
+    #[serde(rename = "commitInfo")]
+    commit_info: Option<CommitInfo>,
+    txn: Option<Transaction>,
+}
+
+#[derive(Deserialize)]
+struct CommitInfo {
+    laguna: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Transaction {
+    version: i64,
+}
+
+/// Versions whose log entries are there, ascending.
+pub(crate) async fn log_versions(lake: &Lake, table: &TableName) -> Result<Vec<u64>> {
+    let folder = Path::from(format!("{}/_delta_log", table.path()));
+    let entries: Vec<ObjectMeta> = match lake.objects().list(Some(&folder)).try_collect().await {
+        Ok(entries) => entries,
+        Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(Error::storage(format!("cannot list {folder}")).caused_by(error)),
+    };
+    let mut versions: Vec<u64> = entries
+        .iter()
+        .filter_map(|entry| entry.location.filename()?.strip_suffix(".json"))
+        .filter(|name| name.len() == 20)
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    versions.sort_unstable();
+    Ok(versions)
+}
+
+/// What tells a log entry from another one at the same version: its entity tag, else its size and time.
+async fn log_mark(lake: &Lake, table: &TableName, version: u64) -> Result<Option<String>> {
+    let path = entry_path(table, version);
+    match lake.objects().head(&path).await {
+        Ok(meta) => Ok(Some(
+            meta.e_tag.unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.timestamp_micros())),
+        )),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(Error::storage(format!("cannot read {path}")).caused_by(error)),
     }
 }

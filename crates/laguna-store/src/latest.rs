@@ -2,25 +2,65 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SessionState;
 use laguna_base::settings::dataset::Mode;
-use laguna_base::{Instant, Result, TableName};
+use laguna_base::{Error, Instant, Result, TableName, suggest};
 use serde::{Deserialize, Serialize};
 
-use crate::Lake;
+use crate::{Lake, Snapshot};
+use resolve::{Previous, Span};
+
+mod bucket;
+mod fold;
+mod resolve;
+mod state;
+#[cfg(test)]
+mod tests;
+mod tombstone;
 
 /// What makes a row the newest of its key. Resolved from the dataset's settings; kept in the latest table's notes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatestRule {
     /// What rows mean.
     pub mode: Mode,
-    /// Columns that identify a row; may be empty for `snapshot`.
+    /// Columns that identify a row; may be empty for `snapshot` only. A null in a key equals another null.
     pub key: Vec<String>,
     /// Column whose larger value is newer (null is oldest); `None` is the order of arrival.
     pub order: Option<String>,
     /// `changes`: the column that says insert, update or delete.
     pub op: Option<String>,
+}
+
+impl LatestRule {
+    /// Refuses a rule that `schema` cannot carry out: no key, or columns that it lacks.
+    pub fn check(&self, raw: &TableName, schema: &SchemaRef) -> Result<()> {
+        if self.key.is_empty() && self.mode != Mode::Snapshot {
+            return Err(Error::project(format!("{raw} has no key, so it has no newest rows"))
+                .hint(format!("add `key: [...]` to raw/{}.yml", raw.table)));
+        }
+        let named = self.key.iter().chain(&self.order).chain(self.op_column());
+        for column in named {
+            if schema.fields().find(column).is_none() {
+                let columns: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+                return Err(Error::project(format!("{raw} has no column `{column}`"))
+                    .hint(suggest::hint(column, columns)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The column that says what happened to a row, if rows can be deletions.
+    fn op_column(&self) -> Option<&String> {
+        self.op.as_ref().filter(|_| self.mode == Mode::Changes)
+    }
+
+    /// The explicit order; the time of arrival needs none.
+    fn order_column(&self) -> Option<&String> {
+        self.order.as_ref().filter(|order| *order != "_ingested_at")
+    }
 }
 
 impl Lake {
@@ -32,12 +72,15 @@ impl Lake {
         rule: &LatestRule,
         session: &SessionState,
     ) -> Result<()> {
-        let _ = (raw, rule, session);
-        unimplemented!()
+        self.let_session_read(session);
+        let Some(raw) = self.head(raw).await? else { return Ok(()) };
+        rule.check(&raw.table, &raw.schema)?;
+        let head = self.head(&raw.table.latest()).await?;
+        fold::fold(self, Arc::new(raw), rule, head, session).await
     }
 
-    /// `latest.<dataset>` with raw rows up to `at` (`None`: all of raw version `raw_version`, or of the head): the
-    /// newest latest-version at or before it, united with the raw tail that it lacks.
+    /// `latest.<dataset>` with raw rows up to `at` (`None`: all of the head): the newest latest-version at or before
+    /// it, united with the raw tail that it lacks.
     pub async fn latest_provider(
         &self,
         raw: &TableName,
@@ -45,7 +88,48 @@ impl Lake {
         at: Option<Instant>,
         session: &SessionState,
     ) -> Result<Arc<dyn TableProvider>> {
-        let _ = (raw, rule, at, session);
-        unimplemented!()
+        self.let_session_read(session);
+        let Some(head) = self.head(raw).await? else {
+            return Err(Error::project(format!("{raw} does not exist yet"))
+                .hint("`laguna run` lands the first batch"));
+        };
+        let raw = Arc::new(head);
+        rule.check(&raw.table, &raw.schema)?;
+        let found = state::newest_until(self, &raw, rule, at).await?;
+        let Some(until) = state::watermark_until(self, &raw, at).await? else {
+            // Nothing had arrived yet.
+            return self.provider(Arc::new(Snapshot { files: Vec::new(), ..(*raw).clone() }));
+        };
+        if let Some((latest, state)) = &found
+            && state.watermark >= until
+        {
+            return self.provider(Arc::new(as_raw(latest, &raw)));
+        }
+        let plan = if rule.mode == Mode::Snapshot {
+            resolve::snapshot(self, &raw, rule, until)?
+        } else {
+            let previous = match &found {
+                Some((latest, state)) => Some(Previous {
+                    rows: Arc::new(as_raw(latest, &raw)),
+                    deleted: tombstone::read(self, state.tombstones.as_deref(), &raw.schema).await?,
+                }),
+                None => None,
+            };
+            let after = found.as_ref().map(|(_, state)| state.watermark);
+            let winners = resolve::winners(self, &raw, rule, previous, Span { after, until }, None)?;
+            resolve::living(winners, &raw.schema)?
+        };
+        Ok(Arc::new(ViewTable::new(plan, None)))
     }
+
+    /// Lets `session` find the lake's files.
+    fn let_session_read(&self, session: &SessionState) {
+        let url = crate::scan::object_store_url();
+        session.runtime_env().register_object_store(url.as_ref(), self.objects().clone());
+    }
+}
+
+/// `latest` with the columns that its raw table has by now: those that it lacks are null.
+fn as_raw(latest: &Snapshot, raw: &Snapshot) -> Snapshot {
+    Snapshot { schema: raw.schema.clone(), ..latest.clone() }
 }

@@ -16,6 +16,8 @@ pub mod staged;
 pub mod types;
 pub mod writer;
 
+mod objects;
+
 pub use commit::CommitNote;
 pub use lake::Lake;
 pub use release::{Release, ReleasedTable};

@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use laguna_base::{Instant, Result, TableName};
+use laguna_base::{Error, Instant, Result, TableName};
 use serde::{Deserialize, Serialize};
 
 use crate::Lake;
 use crate::content::ContentHash;
+
+mod publish;
+mod record;
+#[cfg(test)]
+mod tests;
 
 /// One release, resolved: every table that it publishes, whichever release brought its version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,32 +104,78 @@ pub struct CheckSummary {
 impl Lake {
     /// The newest release; `None` before the first.
     pub async fn release(&self) -> Result<Option<Release>> {
-        unimplemented!()
+        let Some(newest) = record::newest(self).await? else { return Ok(None) };
+        let redactions = record::redactions(self, newest.redactions).await?;
+        Ok(Some(redactions.apply(newest.release)))
     }
 
     /// One release by number; an error that names the valid range when it does not exist.
     pub async fn release_number(&self, number: u64) -> Result<Release> {
-        let _ = number;
-        unimplemented!()
+        let Some(newest) = record::newest(self).await? else {
+            return Err(nothing_released());
+        };
+        let redactions = record::redactions(self, newest.redactions).await?;
+        if number == newest.release.number {
+            return Ok(redactions.apply(newest.release));
+        }
+        if number == 0 || number > newest.release.number {
+            return Err(Error::project(format!("there is no release {number}"))
+                .hint(format!("releases 1 to {} exist", newest.release.number)));
+        }
+        Ok(redactions.apply(record::resolve(self, number).await?))
     }
 
     /// The newest release at or before `at`. Before the first release: an error that says when the first was.
     pub async fn release_as_of(&self, at: Instant) -> Result<Release> {
-        let _ = at;
-        unimplemented!()
+        let Some(newest) = record::newest(self).await? else {
+            return Err(nothing_released());
+        };
+        let redactions = record::redactions(self, newest.redactions).await?;
+        if newest.release.time <= at {
+            return Ok(redactions.apply(newest.release));
+        }
+        // Times grow with numbers: `found` is the largest number known to be in time, `late` one that is not.
+        let (mut found, mut late) = (0, newest.release.number);
+        while late - found > 1 {
+            let middle = found + (late - found) / 2;
+            if record::read(self, middle).await?.time <= at {
+                found = middle;
+            } else {
+                late = middle;
+            }
+        }
+        if found == 0 {
+            let first = record::read(self, 1).await?;
+            return Err(Error::project(format!("nothing was released at {at} yet"))
+                .hint(format!("the first release was at {}", first.time)));
+        }
+        Ok(redactions.apply(record::resolve(self, found).await?))
     }
 
     /// All releases, newest first, at most `limit`.
     pub async fn releases(&self, limit: Option<usize>) -> Result<Vec<Release>> {
-        let _ = limit;
-        unimplemented!()
+        let Some(newest) = record::newest(self).await? else { return Ok(Vec::new()) };
+        let redactions = record::redactions(self, newest.redactions).await?;
+        let last = newest.release.number;
+        let first = match limit {
+            Some(0) => return Ok(Vec::new()),
+            Some(limit) => last.saturating_sub(limit as u64 - 1).max(1),
+            None => 1,
+        };
+        let mut releases = record::resolve_range(self, first, last).await?;
+        releases.reverse();
+        Ok(releases.into_iter().map(|release| redactions.apply(release)).collect())
     }
 
-    /// Publishes `next` on top of `parent`: sets its number and time, writes the record with put-if-absent. Who loses
-    /// the put takes the new parent when its changed tables are disjoint from ours, else
-    /// [`laguna_base::ErrorKind::Conflict`]. Returns the release as published.
+    /// Publishes `next` on top of `parent`: sets its number, its time and the `since` of what it changes, and writes
+    /// the record with put-if-absent. Who loses the put takes the new parent when its changed tables are disjoint
+    /// from ours, else [`laguna_base::ErrorKind::Conflict`]. A release of the same run that is there already is the
+    /// answer, whatever the first attempt was told. Returns the release as published.
     pub async fn publish(&self, next: Release, parent: Option<&Release>) -> Result<Release> {
-        let _ = (next, parent);
-        unimplemented!()
+        publish::publish(self, next, parent).await
     }
+}
+
+fn nothing_released() -> Error {
+    Error::project("nothing has been released yet").hint("`laguna run` builds and releases the project")
 }

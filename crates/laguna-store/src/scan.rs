@@ -1,22 +1,280 @@
 //! A snapshot as a DataFusion table: the file list goes straight to the Parquet source, with the log's statistics.
 
+use std::any::Any;
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Statistics, ToDFSchema, project_schema};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use laguna_base::Result;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use laguna_base::{Error, Result};
+use object_store::ObjectMeta;
+use object_store::path::Path;
 
-use crate::{Lake, Snapshot};
+use crate::{DataFile, Lake, Snapshot};
+use statistics::FileStatistics;
+
+mod statistics;
+#[cfg(test)]
+mod tests;
 
 /// Where sessions find the lake's object store; register [`Lake::objects`] under it.
 pub fn object_store_url() -> ObjectStoreUrl {
     ObjectStoreUrl::parse("laguna://lake").expect("a constant URL parses")
 }
 
+/// The schema that [`Lake::provider`] shows for a table of `schema`: top-level text and bytes are read as views, which
+/// group, compare and filter faster than plain text; everything else stays.
+pub fn read_schema(schema: &SchemaRef) -> SchemaRef {
+    let fields: Vec<FieldRef> = schema.fields().iter().map(read_field).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+fn read_field(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        _ => return field.clone(),
+    };
+    let read = Field::new(field.name(), data_type, field.is_nullable());
+    Arc::new(read.with_metadata(field.metadata().clone()))
+}
+
 impl Lake {
-    /// `snapshot` as a table that can be queried.
+    /// `snapshot` as a table that can be queried. Its schema is [`read_schema`] of the snapshot's. Sessions must know
+    /// [`Lake::objects`] as [`object_store_url`].
     pub fn provider(&self, snapshot: Arc<Snapshot>) -> Result<Arc<dyn TableProvider>> {
-        let _ = snapshot;
-        unimplemented!()
+        Ok(Arc::new(SnapshotTable::new(snapshot)?))
     }
+}
+
+/// What the Parquet scans of an executed plan have read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScanTotals {
+    /// Bytes fetched from storage.
+    pub bytes: u64,
+    /// Rows that the scans gave on.
+    pub rows: u64,
+    /// Scans in the plan.
+    pub scans: u64,
+}
+
+/// Sums what all Parquet scans in `plan` have read so far. Call it after the plan ran.
+pub fn scan_totals(plan: &dyn ExecutionPlan) -> ScanTotals {
+    let mut totals = ScanTotals::default();
+    if (plan as &dyn Any).is::<DataSourceExec>()
+        && let Some(metrics) = plan.metrics()
+    {
+        totals.scans += 1;
+        totals.bytes += metrics.sum_by_name("bytes_scanned").map_or(0, |bytes| bytes.as_usize() as u64);
+        totals.rows += metrics.output_rows().unwrap_or(0) as u64;
+    }
+    for child in plan.children() {
+        let below = scan_totals(child.as_ref());
+        totals.bytes += below.bytes;
+        totals.rows += below.rows;
+        totals.scans += below.scans;
+    }
+    totals
+}
+
+/// Bytes that all Parquet scans in `plan` have fetched so far.
+pub fn bytes_scanned(plan: &dyn ExecutionPlan) -> u64 {
+    scan_totals(plan).bytes
+}
+
+/// A snapshot with what its scans share.
+#[derive(Debug)]
+struct SnapshotTable {
+    snapshot: Arc<Snapshot>,
+    /// Columns in the table's order.
+    schema: SchemaRef,
+    /// Columns in the Parquet source's order: those in the files, then the partition columns.
+    scan_schema: TableSchema,
+    /// For each column of `schema` its place in `scan_schema`.
+    places: Vec<usize>,
+    statistics: FileStatistics,
+}
+
+impl SnapshotTable {
+    fn new(snapshot: Arc<Snapshot>) -> Result<SnapshotTable> {
+        let schema = read_schema(&snapshot.schema);
+        let is_partition = |name: &str| snapshot.partition_columns.iter().any(|column| column == name);
+        let in_files: Vec<FieldRef> =
+            schema.fields().iter().filter(|field| !is_partition(field.name())).cloned().collect();
+        let partitions: Vec<FieldRef> = snapshot
+            .partition_columns
+            .iter()
+            .map(|name| {
+                schema.fields().find(name).map(|(_, field)| field.clone()).ok_or_else(|| {
+                    Error::stored(format!(
+                        "{} is partitioned by `{name}`, which its schema lacks",
+                        snapshot.table
+                    ))
+                })
+            })
+            .collect::<Result<_>>()?;
+        let order: Vec<&str> =
+            in_files.iter().chain(&partitions).map(|field| field.name().as_str()).collect();
+        let places = schema
+            .fields()
+            .iter()
+            .map(|field| order.iter().position(|name| name == field.name()).unwrap_or_default())
+            .collect();
+        let scan_schema = TableSchema::builder(Arc::new(Schema::new(in_files)))
+            .with_table_partition_cols(partitions)
+            .build();
+        let statistics = FileStatistics::new(snapshot.clone(), schema.clone());
+        Ok(SnapshotTable { snapshot, schema, scan_schema, places, statistics })
+    }
+
+    /// Numbers of the files that may hold rows for which `filters` are true.
+    fn prune(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<Vec<usize>> {
+        let all = 0..self.snapshot.files.len();
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all.collect()) };
+        let schema = self.schema.clone().to_dfschema()?;
+        let predicate = state.create_physical_expr(filter, &schema).and_then(|expression| {
+            PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).try_build(expression)
+        });
+        match predicate {
+            Ok(predicate) if !predicate.always_true() => {
+                let keep = predicate.prune(&self.statistics)?;
+                Ok(all.zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
+            }
+            Ok(_) => Ok(all.collect()),
+            Err(error) => {
+                tracing::debug!(table = %self.snapshot.table, %error, "files are not pruned");
+                Ok(all.collect())
+            }
+        }
+    }
+
+    fn partitioned_file(&self, file: &DataFile) -> DataFusionResult<PartitionedFile> {
+        let meta = ObjectMeta {
+            location: Path::from(format!("{}/{}", self.snapshot.table.path(), file.path)),
+            last_modified: file.modified.to_datetime(),
+            size: file.size,
+            e_tag: None,
+            version: None,
+        };
+        let values = self
+            .scan_schema
+            .table_partition_cols()
+            .iter()
+            .map(|field| statistics::partition_value(file, field))
+            .collect::<DataFusionResult<Vec<_>>>()?;
+        Ok(PartitionedFile::new_from_meta(meta).with_partition_values(values))
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Exact(self.snapshot.rows() as usize);
+        statistics.total_byte_size = Precision::Inexact(self.snapshot.bytes() as usize);
+        Some(statistics)
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let mut files = self.prune(state, filters)?;
+        files.retain(|file| self.snapshot.files[*file].rows > 0);
+        // The limit counts rows after the filters, so only an unfiltered scan can stop early.
+        if let Some(limit) = limit
+            && filters.is_empty()
+        {
+            let mut rows = 0;
+            let enough = files.iter().position(|file| {
+                rows += self.snapshot.files[*file].rows;
+                rows >= limit as u64
+            });
+            files.truncate(enough.map_or(files.len(), |last| last + 1));
+        }
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
+        }
+
+        let projection: Vec<usize> = match projection {
+            Some(columns) => columns.iter().map(|column| self.places[*column]).collect(),
+            None => self.places.clone(),
+        };
+        let statistics = self.statistics.merged(&files, self.scan_schema.table_schema(), &projection);
+        let partitioned = files
+            .iter()
+            .map(|file| self.partitioned_file(&self.snapshot.files[*file]))
+            .collect::<DataFusionResult<Vec<_>>>()?;
+
+        let runtime = state.runtime_env();
+        let readers = CachedParquetFileReaderFactory::new(
+            runtime.object_store(object_store_url())?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let mut source = ParquetSource::new(self.scan_schema.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        if let Some(hint) = state.config_options().execution.parquet.metadata_size_hint {
+            source = source.with_metadata_size_hint(hint);
+        }
+        let config = FileScanConfigBuilder::new(object_store_url(), Arc::new(source))
+            .with_file_groups(groups(partitioned, state.config().target_partitions()))
+            .with_statistics(statistics)
+            .with_projection_indices(Some(projection))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// Cuts `files`, in their order, into at most `count` groups of about the same number of bytes.
+fn groups(files: Vec<PartitionedFile>, count: usize) -> Vec<FileGroup> {
+    let count = count.clamp(1, files.len().max(1)) as u64;
+    let total: u64 = files.iter().map(|file| file.object_meta.size).sum::<u64>().max(1);
+    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); count as usize];
+    let mut before = 0;
+    for file in files {
+        // The group in whose share of the bytes the middle of the file lies.
+        let middle = before + file.object_meta.size / 2;
+        let group = ((middle as u128 * count as u128 / total as u128) as u64).min(count - 1);
+        before += file.object_meta.size;
+        groups[group as usize].push(file);
+    }
+    groups.into_iter().filter(|group| !group.is_empty()).map(FileGroup::new).collect()
 }

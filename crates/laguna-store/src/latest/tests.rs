@@ -1,0 +1,1 @@
+//! The newest rows against a simple model.

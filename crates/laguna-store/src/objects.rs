@@ -1,0 +1,74 @@
+//! Small JSON objects below `_laguna/`: read, put, and put if absent.
+
+use bytes::Bytes;
+use laguna_base::{Error, Result};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Lake;
+
+/// The bytes of an object; `None` when it does not exist.
+pub(crate) async fn get(lake: &Lake, path: &Path) -> Result<Option<Bytes>> {
+    let read = async { lake.objects().get(path).await?.bytes().await };
+    match read.await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(Error::storage(format!("cannot read {path}")).caused_by(error)),
+    }
+}
+
+/// A JSON object; `None` when it does not exist. Damage is [`laguna_base::ErrorKind::Stored`].
+pub(crate) async fn get_json<T: DeserializeOwned>(lake: &Lake, path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = get(lake, path).await? else { return Ok(None) };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => Err(Error::stored(format!("{path} cannot be understood")).caused_by(error)),
+    }
+}
+
+/// Writes or overwrites a JSON object.
+pub(crate) async fn put_json<T: Serialize>(lake: &Lake, path: &Path, value: &T) -> Result<()> {
+    let payload = encode(path, value)?;
+    match lake.objects().put(path, payload).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::storage(format!("cannot write {path}")).caused_by(error)),
+    }
+}
+
+/// What came of a put-if-absent.
+pub(crate) enum Put {
+    /// The object is ours.
+    Done,
+    /// There was one, which may even be ours from a put whose answer was lost.
+    Exists,
+    /// Not known: the caller must read it back.
+    Unknown(Error),
+}
+
+/// Writes a JSON object that must not exist.
+pub(crate) async fn put_json_if_absent<T: Serialize>(lake: &Lake, path: &Path, value: &T) -> Result<Put> {
+    let payload = encode(path, value)?;
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    Ok(match lake.objects().put_opts(path, payload, options).await {
+        Ok(_) => Put::Done,
+        Err(object_store::Error::AlreadyExists { .. }) => Put::Exists,
+        Err(error) => Put::Unknown(Error::storage(format!("cannot write {path}")).caused_by(error)),
+    })
+}
+
+/// Deletes an object; one that is gone already counts as deleted.
+pub(crate) async fn delete(lake: &Lake, path: &Path) -> Result<()> {
+    match lake.objects().delete(path).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(Error::storage(format!("cannot delete {path}")).caused_by(error)),
+    }
+}
+
+fn encode<T: Serialize>(path: &Path, value: &T) -> Result<PutPayload> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => Ok(PutPayload::from(bytes)),
+        Err(error) => Err(Error::internal(format!("cannot encode {path}")).caused_by(error)),
+    }
+}
