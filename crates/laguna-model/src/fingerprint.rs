@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use laguna_base::hash::Fingerprint as Parts;
-use laguna_base::settings::TableSettings;
 use laguna_base::{Error, TableName};
 
 use crate::project::Model;
@@ -35,7 +34,7 @@ impl Fingerprint {
             parts.add(name.to_string());
             parts.add(content);
         }
-        Fingerprint { sql: sql_part(model), settings: settings_part(&model.settings), inputs: parts.finish() }
+        Fingerprint { sql: sql_part(model), settings: settings_part(model), inputs: parts.finish() }
     }
 
     /// Whether SQL and settings are those of `other`, whatever was read.
@@ -45,7 +44,7 @@ impl Fingerprint {
 
     /// Whether SQL and settings are those of `model` as it stands.
     pub fn is_code_of(&self, model: &Model) -> bool {
-        self.sql == sql_part(model) && self.settings == settings_part(&model.settings)
+        self.sql == sql_part(model) && self.settings == settings_part(model)
     }
 }
 
@@ -53,20 +52,17 @@ fn sql_part(model: &Model) -> String {
     Parts::new().part(EDITION).part(&model.sql_hash).finish()
 }
 
-fn settings_part(settings: &TableSettings) -> String {
+fn settings_part(model: &Model) -> String {
+    let settings = &model.settings;
     let mut parts = Parts::new();
     parts.add(text(&settings.materialize));
     parts.add(text(&settings.partition));
     parts.add(text(&settings.sort));
-    parts.add(text(&settings.on_fail));
-    for check in &settings.checks {
-        parts.add(text(&check.value));
-    }
-    for (column, documented) in &settings.columns {
-        for check in &documented.checks {
-            parts.add(column);
-            parts.add(text(&check.value));
-        }
+    parts.add(text(&model.on_fail()));
+    for check in &model.checks {
+        parts.add(check.name());
+        parts.add(check.severity().as_str());
+        parts.add(text(&check.kwargs()));
     }
     parts.finish()
 }

@@ -18,6 +18,7 @@ use laguna_base::settings::table::{Materialize, OnFail};
 use laguna_base::settings::{DatasetSettings, TableSettings};
 use laguna_base::template::EnvLookup;
 use laguna_base::{Error, Result, TableName, Tier, suggest};
+use laguna_check::CheckSpec;
 
 use crate::graph::{Cycle, Graph};
 use crate::render::Renderer;
@@ -111,6 +112,8 @@ pub struct Model {
     pub settings: TableSettings,
     /// The file of its settings, when there is one.
     pub settings_file: Option<String>,
+    /// What must be true of it, those of its columns first.
+    pub checks: Vec<CheckSpec>,
     /// Functions of time or chance that it calls, as `now`.
     pub volatile: Vec<String>,
     /// Where its SQL names each table first: line and column in `source`.

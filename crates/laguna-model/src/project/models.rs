@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use laguna_base::settings::table::{CheckEntry, Materialize, OnFail};
 use laguna_base::settings::{TableSettings, parse_duration, yaml};
 use laguna_base::{Error, Result, TableName, Tier, suggest};
+use laguna_check::CheckSpec;
 
 use super::folder::in_parallel;
 use super::text::{File, Listing, place_of_key, place_of_text};
@@ -70,7 +71,7 @@ fn one(
 ) -> Outcome {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
-    let (settings, check_inputs) = match settings_file {
+    let Beside { settings, checks, check_inputs } = match settings_file {
         Some(beside) if beside.readable => {
             settings(name, beside, names, renderer, &mut errors, &mut warnings)
         }
@@ -92,6 +93,7 @@ fn one(
         check_inputs: check_inputs.difference(&sql.inputs).cloned().collect(),
         inputs: sql.inputs,
         settings,
+        checks,
         settings_file: settings_file.map(|file| file.path.clone()),
         volatile: sql.volatile,
         places: sql.places,
@@ -262,7 +264,15 @@ fn allowed(name: &TableName, table: &TableName, names: &Names) -> Result<()> {
     Ok(())
 }
 
-/// The settings beside a model, and the tables that its checks read.
+/// What stands in the file beside a model.
+#[derive(Default)]
+struct Beside {
+    settings: TableSettings,
+    checks: Vec<CheckSpec>,
+    /// Tables that the checks read.
+    check_inputs: BTreeSet<TableName>,
+}
+
 fn settings(
     name: &TableName,
     file: &File,
@@ -270,7 +280,7 @@ fn settings(
     renderer: &Renderer,
     errors: &mut Vec<Error>,
     warnings: &mut Vec<Error>,
-) -> (TableSettings, BTreeSet<TableName>) {
+) -> Beside {
     let mut settings: TableSettings = match yaml::parse(&file.path, &file.text) {
         Ok(settings) => settings,
         Err(error) => {
@@ -330,9 +340,12 @@ fn settings(
             ));
         }
     }
-    let check_inputs =
-        if errors.len() == before { checks(name, &settings, file, names, errors) } else { BTreeSet::new() };
-    (settings, check_inputs)
+    let (checks, check_inputs) = if errors.len() == before {
+        checks(name, &settings, file, names, errors)
+    } else {
+        Default::default()
+    };
+    Beside { settings, checks, check_inputs }
 }
 
 /// Renders every text of the settings.
@@ -373,49 +386,48 @@ fn render(settings: &mut TableSettings, file: &File, renderer: &Renderer, errors
     }
 }
 
-/// The tables that the checks read besides the checked one.
+/// The checks, and the tables that they read besides the checked one.
 fn checks(
     name: &TableName,
     settings: &TableSettings,
     file: &File,
     names: &Names,
     errors: &mut Vec<Error>,
-) -> BTreeSet<TableName> {
+) -> (Vec<CheckSpec>, BTreeSet<TableName>) {
     let mut inputs = BTreeSet::new();
-    let of_columns = settings.columns.values().flat_map(|column| column.checks.iter());
-    for check in settings.checks.iter().chain(of_columns) {
-        for read in check_reads(&check.value.0) {
-            match table_of_check(name, &read, names) {
+    let checks = match laguna_check::parse(settings, &file.path) {
+        Ok(checks) => checks,
+        Err(error) => {
+            errors.push(error);
+            return Default::default();
+        }
+    };
+    for check in &checks {
+        for parts in names_in(check) {
+            match table_of_check(name, parts, names) {
                 Ok(Some(table)) => drop(inputs.insert(table)),
                 Ok(None) => {}
-                Err(error) => errors.push(error.at(&file.path, check.line, check.column)),
+                Err(error) => errors.push(error.at_location(check.location().clone())),
             }
         }
     }
-    inputs
+    (checks, inputs)
 }
 
-fn check_reads(check: &serde_json::Value) -> Vec<TableRead> {
-    let Some(map) = check.as_object() else { return Vec::new() };
-    let mut reads = Vec::new();
-    if let Some(sql) = map.get("sql").and_then(|sql| sql.as_str())
-        && let Ok(read) = deps::read(sql)
-    {
-        reads.extend(read.tables.into_iter().filter(|table| table.parts != ["this"]));
+/// Tables that a check names besides `this`, as the parts of their names: also names that are no tables at all.
+fn names_in(check: &CheckSpec) -> Vec<Vec<String>> {
+    let parts = |text: &str| text.split('.').map(str::to_string).collect();
+    match check.kwargs().get("to").and_then(|to| to.as_str()) {
+        Some(to) => vec![parts(to)],
+        None => check.references().iter().map(|table| parts(&table.to_string())).collect(),
     }
-    for arguments in map.values().filter_map(|value| value.as_object()) {
-        if let Some(to) = arguments.get("to").and_then(|to| to.as_str()) {
-            reads.push(TableRead { parts: to.split('.').map(str::to_string).collect(), line: 0, column: 0 });
-        }
-    }
-    reads
 }
 
-fn table_of_check(name: &TableName, read: &TableRead, names: &Names) -> Result<Option<TableName>> {
-    if read.parts.join(".") == name.to_string() {
+fn table_of_check(name: &TableName, parts: Vec<String>, names: &Names) -> Result<Option<TableName>> {
+    if parts.join(".") == name.to_string() {
         return Ok(None);
     }
     // Checks may look anywhere: an enhanced table may vouch for a sanitized one.
     let anyone = TableName { tier: Tier::Enhanced, table: String::new() };
-    table(&anyone, read, names).map(Some)
+    table(&anyone, &TableRead { parts, line: 0, column: 0 }, names).map(Some)
 }
