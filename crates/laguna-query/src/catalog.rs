@@ -24,6 +24,8 @@ pub(crate) const CATALOG: &str = "laguna";
 pub(crate) const LOCAL: &str = "local";
 /// Schema of staged versions.
 pub(crate) const STAGED: &str = "staged";
+/// How every error about a view begins.
+const VIEW_FAILS: &str = "the view ";
 /// Views may stand on views this deep.
 const DEPTH: usize = 32;
 
@@ -137,9 +139,9 @@ impl Names {
                     Tier::Quarantine => "_quarantined_at",
                     _ => "_ingested_at",
                 };
-                // A version whose newest row had arrived by then needs no filter.
-                let until =
-                    until.filter(|until| snapshot.note.watermark.is_none_or(|newest| newest > *until));
+                // A raw version whose newest row had arrived by then needs no filter.
+                let newest = snapshot.note.watermark.filter(|_| snapshot.table.tier == Tier::Raw);
+                let until = until.filter(|until| newest.is_none_or(|newest| newest > *until));
                 let schema = schema.filter(|schema| **schema != *snapshot.schema);
                 let has_arrival = snapshot.schema.column_with_name(arrival).is_some();
                 let whole = self.lake.provider(snapshot)?;
@@ -189,8 +191,13 @@ async fn view(names: Arc<Names>, name: &str, sql: &str, depth: usize) -> Result<
         .hint("materialise one of them as a table"));
     }
     let plan = Box::pin(plan_in(&names, sql, depth + 1)).await.map_err(|error| {
+        // The innermost view is the one to mend.
+        if error.message().starts_with(VIEW_FAILS) {
+            return error;
+        }
         // Places in a stored view mean nothing to who reads the outer statement.
-        let mut explained = Error::new(error.kind(), format!("the view `{name}` fails: {}", error.message()));
+        let mut explained =
+            Error::new(error.kind(), format!("{VIEW_FAILS}`{name}` cannot be read: {}", error.message()));
         if let Some(hint) = error.hint_text() {
             explained = explained.hint(hint);
         }
@@ -296,8 +303,16 @@ impl SchemaProvider for Schema {
         listed.and_then(|listed| listed.get(&self.schema)).cloned().unwrap_or_default()
     }
 
+    /// Tables that a statement names were opened before it was planned, with their errors told. What is asked for
+    /// beyond them is the listing of all columns, which one broken table must not spoil.
     async fn table(&self, name: &str) -> EngineResult<Option<Arc<dyn TableProvider>>> {
-        self.catalog.names.open(&self.schema, name, self.catalog.depth).await.map_err(external)
+        match self.catalog.names.open(&self.schema, name, self.catalog.depth).await {
+            Ok(table) => Ok(table),
+            Err(error) => {
+                tracing::warn!(schema = self.schema, table = name, %error, "a table is left out of the catalog");
+                Ok(None)
+            }
+        }
     }
 
     async fn table_type(&self, name: &str) -> EngineResult<Option<TableType>> {

@@ -268,12 +268,7 @@ fn missing_column(field: &Column, valid: &[Column]) -> Error {
 
 fn from_plan(text: &str) -> Error {
     if let Some(name) = between(text, "Invalid function '", "'") {
-        let error = Error::project(format!("there is no function `{name}`"));
-        let suggested = between(text, "Did you mean '", "'");
-        return match suggested.and_then(|near| suggest::nearest(name, &[near]).map(|_| near)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("SHOW FUNCTIONS lists all of them"),
-        };
+        return Error::project(format!("there is no function `{name}`"));
     }
     if let Some(name) = between(text, "table '", "' not found") {
         return Error::project(format!("there is no table `{}`", name.trim_start_matches("laguna.")))

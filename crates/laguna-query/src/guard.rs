@@ -24,7 +24,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
         .with_recursion_limit(DEPTH)
         .build()
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(translate)?;
+        .map_err(|error| at_end(translate(error), sql))?;
     let statement = statements
         .pop_front()
         .ok_or_else(|| Error::project("there is no statement in the text").hint("write a SELECT"))?;
@@ -34,6 +34,14 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
     }
     check(&statement)?;
     Ok(statement)
+}
+
+/// Syntax errors without a place are about the end of the text.
+fn at_end(error: Error, sql: &str) -> Error {
+    let text = sql.trim_end();
+    let line = text.matches('\n').count() + 1;
+    let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    error.at(LABEL, line, column)
 }
 
 fn check(statement: &Statement) -> Result<()> {

@@ -13,8 +13,8 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
-use futures::future::try_join_all;
-use laguna_base::{Error, Instant, Result, TableName, Tier, suggest};
+use futures::future::join_all;
+use laguna_base::{Error, ErrorKind, Instant, Result, TableName, Tier, suggest};
 use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
@@ -178,18 +178,22 @@ async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: u
         names.list().await?;
     }
     // Tables are opened side by side; the planner then finds them in the session's memory.
-    let missing = try_join_all(references.iter().map(|reference| check_reference(names, reference, depth)));
-    let missing: Vec<(&TableReference, Error)> =
-        references.iter().zip(missing.await?).filter_map(|(name, error)| Some((name, error?))).collect();
-    if !missing.is_empty() {
+    let checks = join_all(references.iter().map(|reference| check_reference(names, reference, depth))).await;
+    let wrong: Vec<(&TableReference, Error)> =
+        references.iter().zip(checks).filter_map(|(name, check)| Some((name, check.err()?))).collect();
+    if !wrong.is_empty() {
         let places = guard::places(&statement);
-        let errors = missing.into_iter().map(|(reference, error)| match places.get(reference) {
-            Some((line, column)) if *line > 0 => error.at(LABEL, *line, *column),
+        let errors = wrong.into_iter().map(|(reference, error)| match places.get(reference) {
+            Some((line, column)) if *line > 0 && error.kind() == ErrorKind::Project => {
+                error.at(LABEL, *line, *column)
+            }
             _ => error,
         });
-        return Err(Error::many(errors.collect()).unwrap_or_else(|| Error::internal("no error")));
+        return Err(Error::many(errors.collect())
+            .unwrap_or_else(|| Error::internal("a table cannot be opened and does not say why")));
     }
-    let plan = state.statement_to_plan(statement).await.map_err(|error| place(translate(error), &sql))?;
+    let plan =
+        state.statement_to_plan(statement).await.map_err(|error| explain(translate(error), &sql, state))?;
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -199,40 +203,34 @@ async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: u
     Ok(plan)
 }
 
-/// Opens what `reference` names. The inner error says that there is no such table, the outer one that it cannot be
-/// opened.
-async fn check_reference(
-    names: &Arc<Names>,
-    reference: &TableReference,
-    depth: usize,
-) -> Result<Option<Error>> {
+/// Opens what `reference` names.
+async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: usize) -> Result<()> {
     if let Some(catalog) = reference.catalog()
         && catalog != CATALOG
     {
-        let error = Error::project(format!("there is no catalog `{catalog}`"));
-        return Ok(Some(
-            error.hint(format!("tables are called schema.table; the only catalog is `{CATALOG}`")),
-        ));
+        return Err(Error::project(format!("there is no catalog `{catalog}`"))
+            .hint(format!("tables are called schema.table; the only catalog is `{CATALOG}`")));
     }
     let table = reference.table();
     let Some(schema) = reference.schema() else {
         return match names.open(LOCAL, table, depth).await? {
-            Some(_) => Ok(None),
-            None => unqualified(names, table).await.map(Some),
+            Some(_) => Ok(()),
+            None => Err(unqualified(names, table).await?),
         };
     };
     if schema == INFORMATION_SCHEMA {
-        return Ok(None);
+        return Ok(());
     }
     let schemas: Vec<&str> =
         Tier::ALL.iter().map(|tier| tier.as_str()).chain([STAGED, INFORMATION_SCHEMA]).collect();
     if !schemas.contains(&schema) {
-        let error = Error::project(format!("there is no schema `{schema}`"));
-        return Ok(Some(error.hint(suggest::hint(schema, &schemas))));
+        return Err(
+            Error::project(format!("there is no schema `{schema}`")).hint(suggest::hint(schema, &schemas))
+        );
     }
     match names.open(schema, table, depth).await? {
-        Some(_) => Ok(None),
-        None => absent(names, schema, table).await.map(Some),
+        Some(_) => Ok(()),
+        None => Err(absent(names, schema, table).await?),
     }
 }
 
@@ -288,20 +286,30 @@ async fn everywhere(names: &Arc<Names>) -> Result<Vec<TableName>> {
     Ok(all)
 }
 
-/// Adds the place of the wrong column or function where the planner did not say it.
-fn place(error: Error, sql: &str) -> Error {
-    if error.location().is_some() {
-        return error;
-    }
-    let Some(wrong) = ["there is no column `", "there is no function `", "the column `"]
-        .iter()
-        .find_map(|start| error.message().strip_prefix(start)?.split('`').next())
-        .map(|name| name.rsplit('.').next().unwrap_or(name).to_lowercase())
+/// Adds what the planner did not say: the place of a wrong column or function, and the nearest function.
+fn explain(error: Error, sql: &str, state: &SessionState) -> Error {
+    let named = |start: &str| error.message().strip_prefix(start)?.split('`').next().map(str::to_lowercase);
+    let function = named("there is no function `");
+    let Some(wrong) = function
+        .clone()
+        .or_else(|| named("there is no column `"))
+        .or_else(|| named("the column `"))
+        .map(|name| name.rsplit('.').next().unwrap_or(&name).to_string())
     else {
         return error;
     };
-    match crate::script::find_word(sql, &wrong) {
+    let place = error.location().is_none().then(|| crate::script::find_word(sql, &wrong)).flatten();
+    let error = match place {
         Some((line, column)) => error.at(LABEL, line, column),
         None => error,
+    };
+    let Some(function) = function else { return error };
+    let mut known: Vec<&str> = state.scalar_functions().keys().map(String::as_str).collect();
+    known.extend(state.aggregate_functions().keys().map(String::as_str));
+    known.extend(state.window_functions().keys().map(String::as_str));
+    known.sort_unstable();
+    match suggest::nearest(&function, &known) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("SHOW FUNCTIONS lists all of them"),
     }
 }

@@ -116,9 +116,9 @@ proptest! {
     #[test]
     fn what_surrounds_a_phrase_is_kept(before in "[a-z0-9 é\n]{0,20}", text in "[^'\\\\]{0,20}", version in 0u64..1000) {
         let comment = text.replace("*/", "").replace("/*", "").replace('*', "");
-        let sql = format!("SELECT '{text}' /*{comment}*/ FROM raw.{} FOR VERSION AS OF {version} x -- {}", "t", before.replace('\n', ""));
+        let sql = format!("SELECT '{text}' /* {comment} */ FROM raw.{} FOR VERSION AS OF {version} x -- {}", "t", before.replace('\n', ""));
         let rewritten = rewrite(&sql).unwrap();
-        let (head, tail) = (format!("SELECT '{text}' /*{comment}*/ FROM raw."), format!(" x -- {}", before.replace('\n', "")));
+        let (head, tail) = (format!("SELECT '{text}' /* {comment} */ FROM raw."), format!(" x -- {}", before.replace('\n', "")));
         prop_assert!(rewritten.starts_with(&head));
         prop_assert!(rewritten.ends_with(&tail));
         prop_assert_eq!(rewritten[head.len()..rewritten.len() - tail.len()].trim_end(), format!("\"t@v={version}\""));

@@ -48,7 +48,8 @@ async fn every_case_answers_as_written() {
             completed.push(format!("{sql}\n----\n{found}"));
             count += 1;
             if found != expected.trim_start_matches('\n') {
-                let _ = writeln!(wrong, "{}: {sql}\nexpected:\n{expected}\nfound:\n{found}\n", path.display());
+                let _ =
+                    writeln!(wrong, "{}: {sql}\nexpected:\n{expected}\nfound:\n{found}\n", path.display());
             }
         }
         if complete {

@@ -65,12 +65,36 @@ async fn statements_that_write_or_reach_outside_are_refused() {
 async fn wrong_names_are_answered_with_the_nearest_and_their_place() {
     let session = session();
     for (sql, message, hint, line, column) in [
-        ("SELECT *\nFROM raw.fligths", "there is no table `raw.fligths`", "did you mean `raw.flights`?", 2, 6),
-        ("SELECT * FROM flights", "the table `flights` lacks its schema", "did you mean `sanitized.flights`?", 1, 15),
+        (
+            "SELECT *\nFROM raw.fligths",
+            "there is no table `raw.fligths`",
+            "did you mean `raw.flights`?",
+            2,
+            6,
+        ),
+        (
+            "SELECT * FROM flights",
+            "the table `flights` lacks its schema",
+            "did you mean `sanitized.flights`?",
+            1,
+            15,
+        ),
         ("SELECT * FROM rav.flights", "there is no schema `rav`", "did you mean `raw`?", 1, 15),
-        ("SELECT * FROM enhanced.flights", "there is no table `enhanced.flights`", "did you mean `sanitized.flights`?", 1, 15),
+        (
+            "SELECT * FROM enhanced.flights",
+            "there is no table `enhanced.flights`",
+            "did you mean `sanitized.flights`?",
+            1,
+            15,
+        ),
         ("SELECT\n  carier FROM raw.flights", "there is no column `carier`", "did you mean `carrier`?", 2, 3),
-        ("SELECT f.carier FROM raw.flights f", "there is no column `f.carier`", "did you mean `carrier`?", 1, 8),
+        (
+            "SELECT f.carier FROM raw.flights f",
+            "there is no column `f.carier`",
+            "did you mean `carrier`?",
+            1,
+            8,
+        ),
         (
             "SELECT tailnum FROM raw.flights",
             "there is no column `tailnum`",
@@ -125,7 +149,8 @@ async fn failures_while_running_say_the_way_out() {
 async fn now_is_the_instant_of_the_session() {
     let instant: Instant = "2013-01-02T03:04:05Z".parse().unwrap();
     let session = engine().session(Arc::new(memory()), instant);
-    let answer = text(&session, "SELECT now() = '2013-01-02T03:04:05Z'::timestamptz AS a, current_date AS d").await;
+    let answer =
+        text(&session, "SELECT now() = '2013-01-02T03:04:05Z'::timestamptz AS a, current_date AS d").await;
     assert!(answer.contains("| true | 2013-01-02 |"), "{answer}");
     let schema = session.schema_of("SELECT now() AS at, 1 AS one").await.unwrap();
     assert_eq!(schema.field(0).data_type().to_string(), "Timestamp(ns, \"UTC\")");
@@ -160,6 +185,20 @@ async fn volatile_functions_are_found_wherever_they_hide() {
     assert_eq!(volatile_functions(&plan), ["random", "uuid"]);
     let plan = session.plan("SELECT now(), lower(carrier) FROM raw.flights").await.unwrap();
     assert!(volatile_functions(&plan).is_empty());
+}
+
+#[tokio::test]
+async fn plans_can_be_explained() {
+    let session = session();
+    for sql in [
+        "EXPLAIN SELECT * FROM enhanced.carriers",
+        "EXPLAIN ANALYZE SELECT * FROM enhanced.carriers;",
+        "SHOW TABLES",
+        "SHOW FUNCTIONS",
+        "SHOW ALL",
+    ] {
+        assert!(!rows(&session, sql).await.is_empty(), "{sql}");
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,9 @@ pub fn memory() -> Memory {
         ("sanitized.flights", view("SELECT id, carrier FROM raw.flights WHERE carrier <> 'UA'")),
         (
             "enhanced.carriers",
-            view("WITH f AS (SELECT * FROM sanitized.flights) SELECT carrier, count(*) AS n FROM f GROUP BY 1"),
+            view(
+                "WITH f AS (SELECT * FROM sanitized.flights) SELECT carrier, count(*) AS n FROM f GROUP BY 1",
+            ),
         ),
         ("enhanced.circle", view("SELECT * FROM enhanced.circle_back")),
         ("enhanced.circle_back", view("SELECT * FROM enhanced.circle")),
