@@ -1,7 +1,9 @@
 //! What is derived? The project's files become models, their graph, and a plan of what must run and why.
 //!
-//! Loading, rendering, selecting and planning are pure: they touch no lake. Only [`project`] reads files.
+//! Loading, rendering, selecting and planning are pure: they touch no lake. Only [`project`] reads files, and only
+//! [`build`] executes: one model from its SQL to a staged version with verdicts.
 
+pub mod build;
 pub mod deps;
 pub mod fingerprint;
 pub mod graph;
@@ -14,6 +16,6 @@ pub mod select;
 pub use fingerprint::Fingerprint;
 pub use graph::Graph;
 pub use plan::{Action, PlanNode, plan};
-pub use project::{CodeArchive, Dataset, LoadOptions, Model, Project};
+pub use project::{CodeArchive, Dataset, LoadOptions, Model, Place, Project};
 pub use schema::json_schemas;
 pub use select::{ModelState, StateLookup, select};

@@ -109,17 +109,17 @@ fn foretell(
     let contents = contents_of(model, |table| facts.content(table));
     let released = facts.released(&model.name);
     let (action, reason) = decide(model, released.as_ref(), &contents, &|print| facts.is_held(print), full);
-    // A view stays the same SQL whatever its inputs hold.
-    if action.changes() || model.is_view() {
+    if action.changes() || (model.is_view() && model.checks.is_empty()) {
         return (action, reason);
     }
+    let build = if model.is_view() { Action::View } else { Action::Build };
     let moved = model.inputs.iter().chain(&model.check_inputs).find_map(|input| {
         let node = node_of(input)?;
         Some((input, changing.get(&node)?))
     });
     match moved {
-        Some((input, Action::Land)) => (Action::Build, format!("new rows in {input}")),
-        Some((input, _)) => (Action::Build, format!("upstream {input} is rebuilt")),
+        Some((input, Action::Land)) => (build, format!("new rows in {input}")),
+        Some((input, _)) => (build, format!("upstream {input} is rebuilt")),
         None => (action, reason),
     }
 }
@@ -167,8 +167,8 @@ pub fn decide(
         (false, false) => (build, "its SQL and settings changed".to_string()),
         (false, true) => (build, "its SQL changed".to_string()),
         (true, false) => (build, "its settings changed".to_string()),
-        // A view is its SQL: other rows below it change nothing that is stored.
-        (true, true) if model.is_view() => (Action::Skip, "nothing changed".to_string()),
+        // A view is its SQL: other rows below it change nothing that is stored, but its checks judge them.
+        (true, true) if model.is_view() && model.checks.is_empty() => (Action::Skip, "nothing changed".to_string()),
         (true, true) => (build, changed_input(released, contents)),
     }
 }

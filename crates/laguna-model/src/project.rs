@@ -91,6 +91,17 @@ impl Dataset {
     }
 }
 
+/// Where a project's lake is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Absolute path or URL of its root.
+    pub lake: String,
+    /// Options of the object store.
+    pub storage: BTreeMap<String, String>,
+    /// The project's time zone.
+    pub timezone: Tz,
+}
+
 /// One model.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -187,6 +198,20 @@ impl Project {
         project.code.files = folder::read_rest(&project, files)?;
         project.warnings.extend(text::misplaced(project.code.files.keys()));
         Ok(project)
+    }
+
+    /// Where the lake of the project in `dir` is: reads `laguna.yml` alone, so that a query need not load the project.
+    pub fn place(dir: &Path, options: &LoadOptions) -> Result<Place> {
+        let dir = folder::absolute(dir)?;
+        let files = folder::read_settings(&dir)?;
+        let mut errors = Vec::new();
+        let resolved = settings::resolve(&dir, &files, options, &mut errors, &mut Vec::new())?;
+        match Error::many(errors) {
+            Some(error) => Err(error),
+            None => {
+                Ok(Place { lake: resolved.lake, storage: resolved.storage, timezone: resolved.timezone })
+            }
+        }
     }
 
     /// Loads a project from its files by relative path, as [`CodeArchive::files`] keeps them. `dir` is the folder

@@ -21,6 +21,7 @@ pub mod timetravel;
 pub use engine::{Engine, EngineOptions};
 pub use errors::{in_file, translate};
 pub use lake_tables::{LakeTables, Moment};
-pub use session::{Partitioned, QueryResult, Session, volatile_functions};
+pub use script::{Statement, split_statements};
+pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
 pub use tables::{Pin, Resolved, Tables};
 pub use timetravel::base_name;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
@@ -13,6 +14,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
+use futures::TryStreamExt;
 use futures::future::join_all;
 use laguna_base::{Error, ErrorKind, Instant, Result, TableName, Tier, suggest};
 use laguna_store::Lake;
@@ -132,6 +134,11 @@ impl Session {
     pub fn state(&self) -> &SessionState {
         &self.state
     }
+}
+
+/// All batches of a result: for answers that are known to be small.
+pub async fn collect(result: QueryResult) -> Result<Vec<RecordBatch>> {
+    result.stream.try_collect().await.map_err(translate)
 }
 
 /// Names of the functions in `plan` that may answer differently each time, sorted. `now()` is not among them: it is

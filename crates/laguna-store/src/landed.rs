@@ -47,6 +47,9 @@ pub struct Landed {
     pub batches: i64,
     /// Newest landing of each path: file, batch and `_ingested_at`.
     pub files: BTreeMap<String, LandedIn>,
+    /// The cache lacked commits: the run that made them did not live to its last step.
+    #[serde(skip)]
+    pub recovered: bool,
 }
 
 /// A file and the batch that landed it.
@@ -66,7 +69,10 @@ impl Lake {
     /// or when it speaks of another table than the one that is there.
     pub async fn landed(&self, raw: &TableName) -> Result<Landed> {
         if let Some(cached) = cached(self, raw).await? {
-            return complete(self, raw, cached).await;
+            let version = cached.version;
+            let mut landed = complete(self, raw, cached).await?;
+            landed.recovered = landed.version != version;
+            return Ok(landed);
         }
         let versions = log_versions(self, raw).await?;
         let (Some(first), Some(last)) = (versions.first(), versions.last()) else {
@@ -78,7 +84,7 @@ impl Lake {
             ))
             .hint(format!("put {} back from a backup", cache_path(raw))));
         }
-        let mut landed = Landed::default();
+        let mut landed = Landed { recovered: true, ..Landed::default() };
         let mut entries = futures::stream::iter(0..=*last)
             .map(|version| async move { (version, log_entry(self, raw, version).await) })
             .buffered(16);

@@ -77,6 +77,9 @@ pub struct InputState {
     /// Raw and latest: the newest `_ingested_at` read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Instant>,
+    /// What identified its content: equal texts mean equal rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// A raw table at the time of a release.

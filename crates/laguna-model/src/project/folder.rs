@@ -66,6 +66,14 @@ pub(super) fn without_dots(path: &Path) -> PathBuf {
     clean
 }
 
+/// `laguna.yml` alone.
+pub(super) fn read_settings(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    if !dir.join(PROJECT_FILE).is_file() {
+        return Err(no_project(dir));
+    }
+    read(dir, &[PROJECT_FILE.to_string()])
+}
+
 /// `laguna.yml` and every file of the project's own folders, by relative path.
 pub(super) fn read_project(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     if !dir.is_dir() {

@@ -1,0 +1,277 @@
+//! The executing half: one model from its SQL to a staged version with verdicts, through store, query and check.
+
+mod incremental;
+mod stream;
+mod view;
+
+use std::sync::Arc;
+
+use laguna_base::settings::table::{Materialize, OnFail};
+use laguna_base::{Instant, Result};
+use laguna_check::{Gate, Suite, Verdict};
+use laguna_query::{Engine, Session, Tables};
+use laguna_store::content::ContentHash;
+use laguna_store::release::CheckSummary;
+use laguna_store::{CommitNote, ReleasedTable, Snapshot, Staged, WriteOptions, types};
+
+use crate::project::Model;
+
+pub use incremental::Scope;
+pub use stream::{QuarantinedRow, json_rows, quarantine_batch, quarantine_schema};
+
+/// What a build needs to know. Cheap to clone: parts of one pass run as tasks of their own.
+#[derive(Clone)]
+pub struct BuildContext {
+    /// Engine and lake.
+    pub engine: Arc<Engine>,
+    /// What names mean: inputs pinned for this run.
+    pub tables: Arc<dyn Tables>,
+    /// Id of the run.
+    pub run: Arc<str>,
+    /// What `now()` answers.
+    pub instant: Instant,
+    /// Fingerprint of SQL, settings and inputs.
+    pub fingerprint: Arc<str>,
+    /// The released version, to build upon; `None` builds whole.
+    pub released: Option<ReleasedTable>,
+    /// Called with the number of rows that have passed so far.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+/// What a build gave.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The staged version; `None` for a view.
+    pub staged: Option<Staged>,
+    /// Schema, as Delta's schema string.
+    pub schema: String,
+    /// Verdicts of its checks, in the order of the settings.
+    pub verdicts: Vec<Verdict>,
+    /// What the verdicts mean.
+    pub gate: Gate,
+    /// Rows that the scans of the inputs gave.
+    pub rows_in: u64,
+    /// Rows of the resulting version.
+    pub rows_out: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Bytes read from storage, checks included.
+    pub bytes_in: u64,
+    /// Rows set aside (`on_fail: quarantine`).
+    pub quarantined: Vec<laguna_store::DataFile>,
+    /// How much was computed.
+    pub scope: Scope,
+}
+
+impl Built {
+    /// Rows set aside.
+    pub fn rows_quarantined(&self) -> u64 {
+        self.quarantined.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// Verdicts, counted.
+pub fn summary(verdicts: &[Verdict], on_fail: OnFail) -> CheckSummary {
+    let mut summary = CheckSummary::default();
+    for verdict in verdicts {
+        if verdict.success {
+            summary.passed += 1;
+        } else if verdict.severity == laguna_check::Severity::Critical && on_fail != OnFail::Warn {
+            summary.failed += 1;
+        } else {
+            summary.warned += 1;
+        }
+    }
+    summary
+}
+
+/// Builds one model. Nothing is committed: the caller commits `staged` when the gate lets it pass.
+pub async fn build(model: &Arc<Model>, context: &BuildContext) -> Result<Built> {
+    let session = context.engine.session(context.tables.clone(), context.instant);
+    match &model.settings.materialize {
+        Materialize::View => view::build(model, context, &session).await,
+        Materialize::Table => whole(model, context, &session).await,
+        Materialize::Incremental(rule) => match incremental::base(model, context).await? {
+            Some(base) => incremental::build(model, rule, base, context, &session).await,
+            None => whole(model, context, &session).await,
+        },
+    }
+    .map_err(|error| locate(model, error))
+}
+
+/// An error in a statement is an error at the model's file.
+fn locate(model: &Model, error: laguna_base::Error) -> laguna_base::Error {
+    match error.kind() {
+        laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed => error.at(&model.file, 0, 0),
+        _ => error,
+    }
+}
+
+async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) -> Result<Built> {
+    let output = session.partitions(&statement(model)).await?;
+    let schema = types::normalize(&output.schema)?;
+    require_columns(model, &schema)?;
+    let suite = Arc::new(Suite::compile(&model.checks, &schema)?);
+    let mut pass =
+        stream::write(model, context, &suite, schema.clone(), output.streams).await?;
+    let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
+    let (rows_in, mut bytes_in) = (scanned.rows, scanned.bytes);
+    let schema_json = types::schema_to_json(&schema)?;
+    let mut staged = Staged {
+        table: model.name.clone(),
+        run: context.run.to_string(),
+        at: context.engine.lake().clock().now(),
+        schema: schema_json.clone(),
+        partition_columns: model.settings.partition.to_vec(),
+        base: None,
+        adds: std::mem::take(&mut pass.written.files),
+        removes: Vec::new(),
+        rows: pass.written.rows,
+        content: Some(pass.written.content),
+        note: CommitNote::default(),
+        verdicts: serde_json::Value::Null,
+    };
+    let judged = judge(model, context, &suite, pass.collector, &mut staged, &mut bytes_in).await?;
+    finish(model, context, &mut staged, &judged.verdicts)?;
+    let mut quarantined = pass.quarantined;
+    quarantined.extend(judged.quarantined);
+    Ok(Built {
+        schema: schema_json,
+        gate: judged.gate,
+        verdicts: judged.verdicts,
+        rows_in,
+        rows_out: staged.rows,
+        bytes_out: staged.adds.iter().map(|file| file.size).sum(),
+        bytes_in,
+        quarantined,
+        scope: Scope::Whole,
+        staged: Some(staged),
+    })
+}
+
+/// The model's SELECT, in the order in which its files are to be sorted.
+fn statement(model: &Model) -> String {
+    if model.settings.sort.is_empty() {
+        return model.sql.clone();
+    }
+    let columns: Vec<String> = model.settings.sort.iter().map(|column| quoted(column)).collect();
+    format!("SELECT * FROM (\n{}\n) AS sorted ORDER BY {}", model.sql, columns.join(", "))
+}
+
+/// A column or table name as SQL writes it.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Partition, sort and key columns must exist.
+fn require_columns(model: &Model, schema: &arrow::datatypes::SchemaRef) -> Result<()> {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let settings = &model.settings;
+    let key = match &settings.materialize {
+        Materialize::Incremental(rule) => {
+            rule.key.iter().chain(rule.watermark.iter()).cloned().collect::<Vec<_>>()
+        }
+        _ => Vec::new(),
+    };
+    let file = model.settings_file.as_deref().unwrap_or(&model.file);
+    for (what, columns) in [("partition", settings.partition.to_vec()), ("sort", settings.sort.to_vec()), ("key", key)] {
+        for column in columns {
+            if !names.contains(&column.as_str()) {
+                return Err(laguna_base::Error::project(format!(
+                    "{what} column `{column}` is not in the result of {}",
+                    model.name
+                ))
+                .at(file, 0, 0)
+                .hint(laguna_base::suggest::hint(&column, names.iter().copied())));
+            }
+        }
+    }
+    if !settings.partition.is_empty() && settings.partition.len() >= names.len() {
+        return Err(laguna_base::Error::project(format!(
+            "every column of {} is a partition column",
+            model.name
+        ))
+        .at(file, 0, 0)
+        .hint("leave at least one column out of `partition`"));
+    }
+    Ok(())
+}
+
+/// Verdicts of a staged version, after the checks that need a grouping have looked at its files.
+struct Judged {
+    verdicts: Vec<Verdict>,
+    gate: Gate,
+    quarantined: Vec<laguna_store::DataFile>,
+}
+
+async fn judge(
+    model: &Arc<Model>,
+    context: &BuildContext,
+    suite: &Arc<Suite>,
+    collector: laguna_check::Collector,
+    staged: &mut Staged,
+    bytes_in: &mut u64,
+) -> Result<Judged> {
+    let verdicts = verdicts(context, suite, collector, staged, bytes_in).await?;
+    let rule = model.on_fail();
+    let mut gate = laguna_check::gate(&verdicts, rule);
+    let mut quarantined = Vec::new();
+    if gate == Gate::Quarantine
+        && let Some(failing) = suite.failing_rows_sql(&verdicts)
+    {
+        quarantined = stream::set_aside(model, context, suite, staged, &failing).await?;
+    }
+    if rule == OnFail::Warn && gate == Gate::Block {
+        gate = Gate::Warn;
+    }
+    Ok(Judged { verdicts, gate, quarantined })
+}
+
+async fn verdicts(
+    context: &BuildContext,
+    suite: &Arc<Suite>,
+    collector: laguna_check::Collector,
+    staged: &Staged,
+    bytes_in: &mut u64,
+) -> Result<Vec<Verdict>> {
+    let Some(query) = suite.set_query(&collector) else {
+        return suite.finish(collector, None);
+    };
+    let session = context.engine.session(context.tables.clone(), context.instant);
+    let snapshot = context.engine.lake().staged_snapshot(staged).await?;
+    session.register_this(context.engine.lake().provider(Arc::new(snapshot))?);
+    let result = session.execute(&query.sql).await?;
+    let physical = result.physical.clone();
+    let answers = laguna_query::collect(result).await?;
+    *bytes_in += laguna_store::scan::bytes_scanned(physical.as_ref());
+    suite.finish(collector, Some(answers))
+}
+
+/// Fills what goes into the commit.
+fn finish(model: &Model, context: &BuildContext, staged: &mut Staged, verdicts: &[Verdict]) -> Result<()> {
+    let json = |error: serde_json::Error| laguna_base::Error::internal("verdicts don't serialise").caused_by(error);
+    staged.verdicts = serde_json::to_value(verdicts).map_err(json)?;
+    staged.note = CommitNote {
+        run: Some(context.run.to_string()),
+        fingerprint: Some(context.fingerprint.to_string()),
+        content: staged.content,
+        ..CommitNote::default()
+    };
+    let counts = serde_json::to_value(summary(verdicts, model.on_fail())).map_err(json)?;
+    staged.note.more.insert("checks".to_string(), counts);
+    Ok(())
+}
+
+/// Write options of a model's table.
+fn write_options(model: &Model) -> WriteOptions {
+    WriteOptions { partition: model.settings.partition.to_vec(), ..WriteOptions::default() }
+}
+
+/// A version that was committed by a run that did not live to release it, when it is what would be built now.
+pub fn adopt(head: &Snapshot, fingerprint: &str) -> Option<(ContentHash, CheckSummary)> {
+    if head.note.fingerprint.as_deref() != Some(fingerprint) {
+        return None;
+    }
+    let checks = head.note.more.get("checks").cloned().unwrap_or_default();
+    Some((head.note.content?, serde_json::from_value(checks).unwrap_or_default()))
+}

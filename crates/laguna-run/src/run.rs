@@ -1,0 +1,875 @@
+//! One run: land, build, check, commit, and publish one release.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant as Stopwatch;
+
+use laguna_base::settings::parse_duration;
+use laguna_base::settings::project::ReleaseRule;
+use laguna_base::{Error, ErrorKind, Instant, Result, TableName};
+use laguna_check::Gate;
+use laguna_model::build::{self, BuildContext, Built};
+use laguna_model::plan::{Facts, decide};
+use laguna_model::project::node_of;
+use laguna_model::{Action, Fingerprint, Model, PlanNode};
+use laguna_query::{LakeTables, Moment, Resolved};
+use laguna_store::ledger::{RunRecord, TaskRecord};
+use laguna_store::release::RawState;
+use laguna_store::{Release, ReleasedTable};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::land;
+use crate::node::{self, State};
+use crate::tables::{RunTables, SharedTables};
+use crate::{Context, Event, code};
+
+/// What a run is asked to do.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Nodes, in dbt's words; empty for all.
+    pub select: Vec<String>,
+    /// Nodes to leave out.
+    pub exclude: Vec<String>,
+    /// Builds even what has not changed, and incremental models whole.
+    pub full: bool,
+    /// Waits for another run of the project to end, instead of refusing.
+    pub wait: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// Id of the run; empty when there was nothing to do.
+    pub run: String,
+    /// The release that it published.
+    pub release: Option<u64>,
+    /// Nodes that landed or were built, that failed or were held, in the order in which they ended.
+    pub tasks: Vec<TaskRecord>,
+    /// Nodes that had nothing to do.
+    pub skipped: usize,
+    /// Nodes that landed or were built.
+    pub built: usize,
+    /// Nodes that failed, were blocked, or could not be built because of those.
+    pub failed: usize,
+    /// Rows set aside.
+    pub quarantined: u64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Kind of the worst failure; decides the exit code.
+    #[serde(skip)]
+    pub worst: Option<ErrorKind>,
+}
+
+/// What a plan needs to know of the lake, gathered before it is made.
+struct Gathered {
+    state: State,
+    arrivals: BTreeMap<TableName, String>,
+    contents: BTreeMap<TableName, String>,
+    held: BTreeSet<String>,
+}
+
+impl Facts for Gathered {
+    fn arrivals(&self, dataset: &TableName) -> Option<String> {
+        self.arrivals.get(dataset).cloned()
+    }
+
+    fn released(&self, model: &TableName) -> Option<laguna_model::plan::Released> {
+        self.state.released(model)
+    }
+
+    fn content(&self, table: &TableName) -> Option<String> {
+        self.contents.get(table).cloned()
+    }
+
+    fn is_held(&self, fingerprint: &str) -> bool {
+        self.held.contains(fingerprint)
+    }
+}
+
+/// Says what a run would do, without doing it.
+pub async fn plan(context: &Context, options: &RunOptions) -> Result<Vec<PlanNode>> {
+    let (project, lake) = (&context.project, context.lake());
+    let parent = lake.release().await?;
+    let mut state = State::new(parent.as_ref());
+    let selected = laguna_model::select(project, &options.select, &options.exclude, &state)?;
+    let mut arrivals = BTreeMap::new();
+    let mut contents = BTreeMap::new();
+    for name in &selected {
+        if let Some(dataset) = project.datasets.get(name) {
+            let pending = land::pending(context, dataset).await?;
+            if let Some(what) = pending.describe() {
+                arrivals.insert(name.clone(), what);
+            }
+        } else if let Some(model) = project.models.get(name) {
+            contents.extend(state.contents(lake, project, model).await?);
+        }
+    }
+    let held = parent.map(|parent| parent.held_fingerprints).unwrap_or_default();
+    let facts = Gathered { state, arrivals, contents, held };
+    let mut planned = laguna_model::plan(project, &selected, &facts, options.full);
+    for node in &mut planned {
+        if let Some(model) = project.models.get(&node.name)
+            && !model.volatile.is_empty()
+        {
+            node.reason += &format!("; calls {}, which is no reason to build again", model.volatile.join(", "));
+        }
+    }
+    Ok(planned)
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    let mut amount = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if amount < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") };
+        }
+        amount /= 1024.0;
+    }
+    format!("{amount:.1} TiB")
+}
+
+/// How the reason of a rolled-back table begins; such a table stays marked until it is built again.
+pub(crate) const ROLLED_BACK: &str = "rolled back";
+
+/// Runs the project.
+///
+/// Failures of single nodes don't end it: they are in the report. An error is returned only when nothing could be
+/// released or recorded at all.
+pub async fn run(context: &Context, options: &RunOptions) -> Result<RunReport> {
+    let stopwatch = Stopwatch::now();
+    let id = context.lake().clock().new_id();
+    // A lake that does not exist yet has no run to wait for; taking the lease creates it.
+    let _lease = context.lake().lease("run", &id, options.wait).await?;
+    let parent = context.lake().release().await?;
+    let state = State::new(parent.as_ref());
+    let selected = laguna_model::select(&context.project, &options.select, &options.exclude, &state)?;
+    let instant = context.lake().clock().now();
+    let mut driver = Driver::new(context, options, id, instant, parent, state, selected);
+    driver.work().await?;
+    driver.finish(stopwatch).await
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Current: skipped, landed or built.
+    Good,
+    /// Failed, blocked or held because of another.
+    Bad,
+}
+
+/// What a task sends back.
+enum Outcome {
+    Landed(land::LandOutcome),
+    Built { entry: Box<ReleasedTable>, resolved: Resolved, built: Box<Built> },
+    Adopted { entry: Box<ReleasedTable>, resolved: Resolved },
+    Blocked(Box<Built>),
+}
+
+struct Finished {
+    name: TableName,
+    result: Result<Outcome>,
+    attempts: u32,
+    started: Instant,
+    seconds: f64,
+    reason: String,
+}
+
+struct Driver<'a> {
+    context: &'a Context,
+    options: &'a RunOptions,
+    id: String,
+    instant: Instant,
+    parent: Option<Release>,
+    selected: BTreeSet<TableName>,
+    state: State,
+    tables: Option<SharedTables>,
+    /// Selected nodes that wait for this many others.
+    waiting: BTreeMap<TableName, usize>,
+    followers: BTreeMap<TableName, Vec<TableName>>,
+    ready: VecDeque<TableName>,
+    standing: BTreeMap<TableName, Standing>,
+    raw: BTreeMap<TableName, RawState>,
+    record: Option<RunRecord>,
+    tasks: Vec<TaskRecord>,
+    skipped: usize,
+    worst: Option<ErrorKind>,
+    heartbeat: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.abort();
+        }
+    }
+}
+
+impl<'a> Driver<'a> {
+    fn new(
+        context: &'a Context,
+        options: &'a RunOptions,
+        id: String,
+        instant: Instant,
+        parent: Option<Release>,
+        state: State,
+        selected: BTreeSet<TableName>,
+    ) -> Driver<'a> {
+        let mut waiting = BTreeMap::new();
+        let mut followers: BTreeMap<TableName, Vec<TableName>> = BTreeMap::new();
+        let mut ready = VecDeque::new();
+        for name in context.project.graph.order() {
+            if !selected.contains(name) {
+                continue;
+            }
+            let upstream: BTreeSet<&TableName> =
+                context.project.graph.waits_for(name).iter().filter(|input| selected.contains(*input)).collect();
+            if upstream.is_empty() {
+                ready.push_back(name.clone());
+            }
+            waiting.insert(name.clone(), upstream.len());
+            for input in upstream {
+                followers.entry(input.clone()).or_default().push(name.clone());
+            }
+        }
+        let raw = parent.as_ref().map(|parent| parent.raw.clone()).unwrap_or_default();
+        Driver {
+            state,
+            context,
+            options,
+            id,
+            instant,
+            parent,
+            selected,
+            tables: None,
+            waiting,
+            followers,
+            ready,
+            standing: BTreeMap::new(),
+            raw,
+            record: None,
+            tasks: Vec::new(),
+            skipped: 0,
+            worst: None,
+            heartbeat: None,
+        }
+    }
+
+    async fn work(&mut self) -> Result<()> {
+        let parallel = self.context.project.parallel.max(1);
+        let mut running: JoinSet<Finished> = JoinSet::new();
+        loop {
+            while running.len() < parallel && !self.context.stop.is_cancelled() {
+                let Some(name) = self.ready.pop_front() else { break };
+                match self.start(&name, &mut running).await {
+                    Ok(()) => {}
+                    Err(error) => self.failed(&name, error, 1, self.context.lake().clock().now(), 0.0, String::new()),
+                }
+            }
+            if running.is_empty() {
+                break;
+            }
+            let finished = tokio::select! {
+                finished = running.join_next() => finished,
+                () = self.context.stop.cancelled() => {
+                    running.shutdown().await;
+                    break;
+                }
+            };
+            match finished {
+                Some(Ok(finished)) => self.settle(finished).await,
+                Some(Err(died)) => {
+                    running.shutdown().await;
+                    return Err(Error::internal("a task of the run died").caused_by(died));
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides what a node does; starts it when it has work.
+    async fn start(&mut self, name: &TableName, running: &mut JoinSet<Finished>) -> Result<()> {
+        if let Some(dataset) = self.context.project.datasets.get(name) {
+            let pending = land::pending(self.context, dataset).await?;
+            for pattern in &pending.unmatched {
+                self.note(format!("{name}: no file matches {pattern}"));
+            }
+            if pending.files.is_empty() && pending.known.is_empty() && !pending.needs_recovery() {
+                self.state.landed.insert(name.clone(), pending.landed);
+                return self.skip(name);
+            }
+            let reason = pending.describe().unwrap_or_default();
+            self.begin().await?;
+            let (context, run, dataset) = (self.context.clone(), self.id.clone(), dataset.clone());
+            self.spawn(running, name.clone(), Some(pending.bytes()), "bytes", reason, move |first| {
+                let (context, run, dataset) = (context.clone(), run.clone(), dataset.clone());
+                let progress = progress(&context, &dataset.name);
+                async move {
+                    // A second attempt looks again: the first may have landed something.
+                    let _ = first;
+                    let pending = land::pending(&context, &dataset).await?;
+                    Ok(Outcome::Landed(land::land(&context, &dataset, pending, &run, progress).await?))
+                }
+            });
+            return Ok(());
+        }
+        let Some(model) = self.context.project.models.get(name).cloned() else {
+            return Err(Error::internal(format!("{name} is neither a dataset nor a model")));
+        };
+        let bad: Vec<String> = node::inputs(&model)
+            .filter(|input| node_of(input).is_some_and(|node| self.standing.get(&node) == Some(&Standing::Bad)))
+            .map(|input| input.to_string())
+            .collect();
+        if !bad.is_empty() {
+            self.held(name, format!("{} did not pass", bad.join(", "))).await?;
+            return Ok(());
+        }
+        if let Some(absent) = node::inputs(&model).find(|input| {
+            input.tier.is_model() && !self.state.entries.contains_key(input)
+        }) {
+            return Err(Error::project(format!("{name} reads {absent}, which was never built"))
+                .hint(format!("select it too: laguna run +{name}")));
+        }
+        let contents = self.state.contents(self.context.lake(), &self.context.project, &model).await?;
+        let released = self.state.released(name);
+        let held = self.parent.as_ref().map(|parent| &parent.held_fingerprints);
+        let is_held = |print: &str| held.is_some_and(|held| held.contains(print));
+        let (action, reason) = decide(&model, released.as_ref(), &contents, &is_held, self.options.full);
+        match action {
+            Action::Skip => {
+                // What an earlier run could not publish may be as it should be by now.
+                if let Some(entry) = self.state.entries.get_mut(name)
+                    && !entry.held.as_ref().is_some_and(|held| held.starts_with(ROLLED_BACK))
+                {
+                    entry.held = None;
+                }
+                return self.skip(name);
+            }
+            Action::Held => {
+                self.note(format!("{name}: {reason}"));
+                return self.skip(name);
+            }
+            Action::Land | Action::Build | Action::View => {}
+        }
+        let entry = self.state.entries.get(name).cloned();
+        self.begin().await?;
+        let tables = self.tables().await?;
+        // Another SQL or other settings need every row again: what was released is no base then.
+        let base = entry.clone().filter(|entry| {
+            !self.options.full
+                && entry.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.is_code_of(&model))
+        });
+        let task = ModelTask {
+            context: self.context.clone(),
+            model: Arc::new(model.clone()),
+            tables,
+            run: self.id.as_str().into(),
+            instant: self.instant,
+            fingerprint: Fingerprint::of(&model, &contents).to_string().into(),
+            base,
+            previous: entry,
+            adopt: !self.options.full,
+            inputs: self.state.input_states(&contents),
+        };
+        self.spawn(running, name.clone(), None, "rows", reason, move |_| task.clone().run());
+        Ok(())
+    }
+
+    /// Runs a node as a task, with the project's retries.
+    fn spawn<F, Fut>(
+        &mut self,
+        running: &mut JoinSet<Finished>,
+        name: TableName,
+        total: Option<u64>,
+        unit: &'static str,
+        reason: String,
+        work: F,
+    ) where
+        F: Fn(bool) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Outcome>> + Send + 'static,
+    {
+        self.context.reporter.event(&Event::TaskStarted { node: name.clone(), total, unit, reason: reason.clone() });
+        let retries = self.context.project.retries.clone();
+        let clock = self.context.lake().clock().clone();
+        running.spawn(async move {
+            let (started, stopwatch) = (clock.now(), Stopwatch::now());
+            let longest = parse_duration(&retries.max_backoff).unwrap_or_default();
+            let mut wait = parse_duration(&retries.backoff).unwrap_or_default();
+            let mut attempts = 1;
+            let result = loop {
+                match work(attempts == 1).await {
+                    Err(error) if error.kind().is_retryable() && attempts < retries.attempts => {
+                        tracing::warn!(node = %name, attempt = attempts, %error, "will be tried again");
+                        tokio::time::sleep(wait.min(longest)).await;
+                        wait = wait.saturating_mul(2);
+                        attempts += 1;
+                    }
+                    result => break result,
+                }
+            };
+            Finished { name, result, attempts, started, seconds: stopwatch.elapsed().as_secs_f64(), reason }
+        });
+    }
+
+    /// Takes a task's result into the state.
+    async fn settle(&mut self, finished: Finished) {
+        let Finished { name, result, attempts, started, seconds, reason } = finished;
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            Err(error) => return self.failed(&name, error, attempts, started, seconds, reason),
+        };
+        let mut task = TaskRecord {
+            node: name.to_string(),
+            outcome: "built".to_string(),
+            reason,
+            started,
+            seconds,
+            attempts,
+            rows_in: None,
+            rows_out: None,
+            bytes_out: None,
+            quarantined: 0,
+            version: None,
+            checks: Vec::new(),
+            metrics: BTreeMap::new(),
+        };
+        let mut standing = Standing::Good;
+        match outcome {
+            Outcome::Landed(landed) => {
+                task.outcome = "landed".to_string();
+                task.rows_in = Some(landed.rows + landed.quarantined);
+                task.rows_out = Some(landed.rows);
+                task.bytes_out = Some(landed.bytes);
+                task.quarantined = landed.quarantined;
+                task.version = landed.version;
+                for note in landed.notes {
+                    self.note(note);
+                }
+                if let Err(error) = self.raw_moved(&name).await {
+                    return self.failed(&name, error, attempts, started, seconds, task.reason);
+                }
+            }
+            Outcome::Built { entry, resolved, built } => {
+                describe(&mut task, &built);
+                task.version = entry.version;
+                self.overlay(&name, resolved).await;
+                self.state.entries.insert(name.clone(), *entry);
+            }
+            Outcome::Adopted { entry, resolved } => {
+                task.reason = "committed by an earlier run that was cut short".to_string();
+                task.rows_out = entry.rows;
+                task.version = entry.version;
+                self.overlay(&name, resolved).await;
+                self.state.entries.insert(name.clone(), *entry);
+            }
+            Outcome::Blocked(built) => {
+                describe(&mut task, &built);
+                task.outcome = "blocked".to_string();
+                standing = Standing::Bad;
+                self.worst(ErrorKind::Failed);
+                if let Some(entry) = self.state.entries.get_mut(&name) {
+                    entry.held = Some("its checks failed".to_string());
+                }
+            }
+        }
+        task.metrics.insert("seconds".to_string(), seconds);
+        for (metric, value) in [("row_count", task.rows_out), ("bytes", task.bytes_out)] {
+            if let Some(value) = value {
+                task.metrics.insert(metric.to_string(), value as f64);
+            }
+        }
+        self.end(task, &name, standing);
+    }
+
+    /// A raw table has grown: the session sees its new head, and the release will name it.
+    async fn raw_moved(&mut self, name: &TableName) -> Result<()> {
+        if let Some(tables) = &self.tables {
+            tables.forget(name).await;
+            tables.forget(&name.latest()).await;
+        }
+        let landed = self.context.lake().landed(name).await?;
+        if let Some(state) = land::raw_state(self.context.lake(), &landed, name).await? {
+            self.raw.insert(name.clone(), state);
+        }
+        self.state.landed.insert(name.clone(), landed);
+        Ok(())
+    }
+
+    async fn overlay(&mut self, name: &TableName, resolved: Resolved) {
+        if let Some(tables) = &self.tables {
+            tables.set(name, resolved).await;
+        }
+    }
+
+    fn end(&mut self, task: TaskRecord, name: &TableName, standing: Standing) {
+        self.context.reporter.event(&Event::TaskFinished(task.clone()));
+        self.tasks.push(task);
+        self.standing.insert(name.clone(), standing);
+        self.release_followers(name);
+    }
+
+    fn failed(&mut self, name: &TableName, error: Error, attempts: u32, started: Instant, seconds: f64, reason: String) {
+        self.worst(error.kind());
+        let mut why = vec![error.to_string()];
+        why.extend(error.hint_text().map(str::to_string));
+        why.extend(error.causes().into_iter().take(1));
+        let _ = reason;
+        if let Some(entry) = self.state.entries.get_mut(name) {
+            entry.held = Some("its build failed".to_string());
+        }
+        let task = TaskRecord {
+            node: name.to_string(),
+            outcome: "failed".to_string(),
+            reason: why.join("; "),
+            started,
+            seconds,
+            attempts,
+            rows_in: None,
+            rows_out: None,
+            bytes_out: None,
+            quarantined: 0,
+            version: None,
+            checks: Vec::new(),
+            metrics: BTreeMap::new(),
+        };
+        self.end(task, name, Standing::Bad);
+    }
+
+    async fn held(&mut self, name: &TableName, reason: String) -> Result<()> {
+        self.begin().await?;
+        if let Some(entry) = self.state.entries.get_mut(name) {
+            entry.held = Some(reason.clone());
+        }
+        let task = TaskRecord {
+            node: name.to_string(),
+            outcome: "held".to_string(),
+            reason,
+            started: self.context.lake().clock().now(),
+            seconds: 0.0,
+            attempts: 0,
+            rows_in: None,
+            rows_out: None,
+            bytes_out: None,
+            quarantined: 0,
+            version: None,
+            checks: Vec::new(),
+            metrics: BTreeMap::new(),
+        };
+        self.end(task, name, Standing::Bad);
+        Ok(())
+    }
+
+    fn skip(&mut self, name: &TableName) -> Result<()> {
+        self.skipped += 1;
+        self.standing.insert(name.clone(), Standing::Good);
+        self.release_followers(name);
+        Ok(())
+    }
+
+    fn release_followers(&mut self, name: &TableName) {
+        for follower in self.followers.remove(name).unwrap_or_default() {
+            if let Some(count) = self.waiting.get_mut(&follower) {
+                *count -= 1;
+                if *count == 0 {
+                    self.ready.push_back(follower);
+                }
+            }
+        }
+    }
+
+    fn worst(&mut self, kind: ErrorKind) {
+        // A failed check says less than a broken project, and that less than failing storage.
+        self.worst = self.worst.max_by_key(Some(kind));
+    }
+
+    fn note(&self, message: String) {
+        self.context.reporter.event(&Event::Note { message });
+    }
+
+    /// The first piece of work: from here on the run is recorded.
+    async fn begin(&mut self) -> Result<()> {
+        if self.record.is_some() {
+            return Ok(());
+        }
+        let lake = self.context.lake();
+        lake.prepare_for_writing().await?;
+        if let Err(error) = lake.fold_runs().await {
+            // The ledger never stands in the way of the data.
+            tracing::warn!(%error, "earlier runs could not be folded into the system tables");
+        }
+        let record = RunRecord {
+            id: self.id.clone(),
+            command: "run".to_string(),
+            select: self.options.select.clone(),
+            started: self.instant,
+            heartbeat: self.instant,
+            finished: None,
+            outcome: "running".to_string(),
+            owner: laguna_store::ledger::owner(),
+            release: None,
+            code: Some(self.context.project.code.hash().to_string()),
+            tasks: Vec::new(),
+            error: None,
+        };
+        lake.save_run(&record).await?;
+        self.heartbeat = Some(tokio::spawn(heartbeat(self.context.clone(), record.clone())));
+        self.record = Some(record);
+        self.context.reporter.event(&Event::Started {
+            run: self.id.clone(),
+            instant: self.instant,
+            nodes: self.selected.len(),
+        });
+        Ok(())
+    }
+
+    async fn tables(&mut self) -> Result<SharedTables> {
+        if let Some(tables) = &self.tables {
+            return Ok(tables.clone());
+        }
+        let tables = Arc::new(RunTables::new(LakeTables::at(self.context.lake(), Moment::Now).await?));
+        self.tables = Some(tables.clone());
+        Ok(tables)
+    }
+
+    /// Publishes, records, reports.
+    async fn finish(mut self, stopwatch: Stopwatch) -> Result<RunReport> {
+        let interrupted = self.context.stop.is_cancelled();
+        let failed = self.tasks.iter().filter(|task| matches!(task.outcome.as_str(), "failed" | "blocked" | "held")).count();
+        let released = if interrupted { Ok(None) } else { self.publish(failed).await };
+        if let Some(heartbeat) = self.heartbeat.take() {
+            heartbeat.abort();
+        }
+        let release = released.as_ref().ok().cloned().flatten().map(|release| release.number);
+        if let Some(mut record) = self.record.take() {
+            record.finished = Some(self.context.lake().clock().now());
+            record.heartbeat = record.started.max(self.context.lake().clock().now());
+            record.outcome = match (interrupted, failed, &released) {
+                (true, _, _) => "interrupted",
+                (_, 0, Ok(_)) => "done",
+                _ => "failed",
+            }
+            .to_string();
+            record.release = release;
+            record.tasks = self.tasks.clone();
+            record.error = match &released {
+                Err(error) => Some(error.to_string()),
+                Ok(_) => self.tasks.iter().find(|task| task.outcome == "failed").map(|task| task.reason.clone()),
+            };
+            if let Err(error) = self.context.lake().save_run(&record).await {
+                tracing::warn!(%error, "the run could not be recorded");
+            }
+        }
+        released?;
+        if interrupted {
+            return Err(Error::interrupted().hint("finished tables are kept: the next run goes on from them"));
+        }
+        let report = RunReport {
+            run: self.id.clone(),
+            release,
+            skipped: self.skipped,
+            built: self.tasks.iter().filter(|task| matches!(task.outcome.as_str(), "landed" | "built")).count(),
+            failed,
+            quarantined: self.tasks.iter().map(|task| task.quarantined).sum(),
+            seconds: stopwatch.elapsed().as_secs_f64(),
+            worst: self.worst,
+            tasks: std::mem::take(&mut self.tasks),
+        };
+        self.context.reporter.event(&Event::Done {
+            run: report.run.clone(),
+            release: report.release,
+            skipped: report.skipped,
+            built: report.built,
+            failed: report.failed,
+            quarantined: report.quarantined,
+            seconds: report.seconds,
+        });
+        Ok(report)
+    }
+
+    /// One release of what changed; none when nothing did.
+    async fn publish(&mut self, failed: usize) -> Result<Option<Release>> {
+        let models = &self.context.project.models;
+        self.state.entries.retain(|name, _| models.contains_key(name));
+        let changed = match &self.parent {
+            None => !self.state.entries.is_empty() || !self.raw.is_empty(),
+            Some(parent) => parent.tables != self.state.entries || parent.raw != self.raw,
+        };
+        if !changed {
+            return Ok(None);
+        }
+        if self.context.project.release == ReleaseRule::All && failed > 0 {
+            self.note(format!("nothing is released: {failed} of the tables did not pass, and `release: all` is set"));
+            return Ok(None);
+        }
+        let lake = self.context.lake();
+        lake.prepare_for_writing().await?;
+        let code = code::save(lake, &self.context.project).await?;
+        let number = self.parent.as_ref().map_or(1, |parent| parent.number + 1);
+        for (name, entry) in &mut self.state.entries {
+            let before = self.parent.as_ref().and_then(|parent| parent.tables.get(name));
+            if before.is_none_or(|before| before.version != entry.version || before.fingerprint != entry.fingerprint) {
+                entry.since = number;
+            }
+        }
+        let current: BTreeSet<&str> =
+            self.state.entries.values().map(|entry| entry.fingerprint.as_str()).collect();
+        let held = self.parent.as_ref().map(|parent| parent.held_fingerprints.clone()).unwrap_or_default();
+        let next = Release {
+            number,
+            time: lake.clock().now(),
+            run: self.id.clone(),
+            instant: self.instant,
+            reason: "run".to_string(),
+            engine: format!("laguna {}", env!("CARGO_PKG_VERSION")),
+            code: Some(code),
+            git_commit: code::git_commit(&self.context.project.dir),
+            tables: self.state.entries.clone(),
+            raw: self.raw.clone(),
+            held_fingerprints: held.into_iter().filter(|print| !current.contains(print.as_str())).collect(),
+        };
+        Ok(Some(lake.publish(next, self.parent.as_ref()).await?))
+    }
+}
+
+/// The worse of two kinds.
+trait Worse {
+    fn max_by_key(self, other: Self) -> Self;
+}
+
+impl Worse for Option<ErrorKind> {
+    fn max_by_key(self, other: Self) -> Self {
+        let rank = |kind: &Option<ErrorKind>| kind.map_or(0, |kind| kind.exit_code());
+        if rank(&other) > rank(&self) { other } else { self }
+    }
+}
+
+fn describe(task: &mut TaskRecord, built: &Built) {
+    task.rows_in = Some(built.rows_in);
+    task.rows_out = built.staged.as_ref().map(|staged| staged.rows);
+    task.bytes_out = built.staged.as_ref().map(|_| built.bytes_out);
+    task.quarantined = built.rows_quarantined();
+    task.checks = built.verdicts.iter().filter_map(|verdict| serde_json::to_value(verdict).ok()).collect();
+    task.metrics.insert("bytes_read".to_string(), built.bytes_in as f64);
+}
+
+pub(crate) fn progress(context: &Context, name: &TableName) -> Arc<dyn Fn(u64) + Send + Sync> {
+    let (reporter, node) = (context.reporter.clone(), name.clone());
+    Arc::new(move |done| reporter.event(&Event::Progress { node: node.clone(), done }))
+}
+
+async fn heartbeat(context: Context, mut record: RunRecord) {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        record.heartbeat = context.lake().clock().now();
+        if let Err(error) = context.lake().save_run(&record).await {
+            tracing::warn!(%error, "the heartbeat of the run could not be written");
+        }
+    }
+}
+
+/// Building and committing one model.
+#[derive(Clone)]
+struct ModelTask {
+    context: Context,
+    model: Arc<Model>,
+    tables: SharedTables,
+    run: Arc<str>,
+    instant: Instant,
+    fingerprint: Arc<str>,
+    base: Option<ReleasedTable>,
+    previous: Option<ReleasedTable>,
+    adopt: bool,
+    inputs: BTreeMap<TableName, laguna_store::release::InputState>,
+}
+
+impl ModelTask {
+    async fn run(self) -> Result<Outcome> {
+        let lake = self.context.lake().clone();
+        let name = &self.model.name;
+        if self.adopt
+            && let Some(adopted) = self.adopt().await?
+        {
+            return Ok(adopted);
+        }
+        let context = BuildContext {
+            engine: self.context.engine.clone(),
+            tables: self.tables.clone(),
+            run: self.run.clone(),
+            instant: self.instant,
+            fingerprint: self.fingerprint.clone(),
+            released: self.base.clone(),
+            progress: progress(&self.context, name),
+        };
+        let mut built = build::build(&self.model, &context).await?;
+        if built.gate == Gate::Block {
+            if let Some(staged) = &built.staged {
+                lake.save_staged(staged).await?;
+            }
+            return Ok(Outcome::Blocked(Box::new(built)));
+        }
+        let mut entry = ReleasedTable {
+            version: None,
+            sql: self.model.sql.clone(),
+            sql_hash: self.model.sql_hash.clone(),
+            fingerprint: self.fingerprint.to_string(),
+            schema: built.schema.clone(),
+            rows: None,
+            content: None,
+            inputs: self.inputs.clone(),
+            checks: build::summary(&built.verdicts, self.model.on_fail()),
+            since: 0,
+            held: None,
+        };
+        let resolved = match &built.staged {
+            None => Resolved::View { sql: self.model.sql.clone() },
+            Some(staged) => {
+                let version = lake.commit(staged).await?;
+                entry.version = Some(version);
+                entry.rows = Some(staged.rows);
+                entry.content = staged.content;
+                let mut snapshot = lake.staged_snapshot(staged).await?;
+                snapshot.version = version;
+                Resolved::Snapshot { snapshot: Arc::new(snapshot), until: None, schema: None }
+            }
+        };
+        if !built.quarantined.is_empty() {
+            let files = built.quarantined.clone();
+            land::append_quarantine(&lake, name, files, None, &self.run).await?;
+        }
+        if let Some(staged) = &mut built.staged {
+            staged.adds.shrink_to_fit();
+        }
+        Ok(Outcome::Built { entry: Box::new(entry), resolved, built: Box::new(built) })
+    }
+
+    /// The head, when a run that did not live to release it committed just what would be built now.
+    async fn adopt(&self) -> Result<Option<Outcome>> {
+        let lake = self.context.lake();
+        let name = &self.model.name;
+        let released = self.previous.as_ref().and_then(|entry| entry.version);
+        let Some(head) = lake.head_version(name).await? else { return Ok(None) };
+        if Some(head) == released {
+            return Ok(None);
+        }
+        let snapshot = lake.snapshot(name, head).await?;
+        let Some((content, checks)) = build::adopt(&snapshot, &self.fingerprint) else { return Ok(None) };
+        let entry = ReleasedTable {
+            version: Some(head),
+            sql: self.model.sql.clone(),
+            sql_hash: self.model.sql_hash.clone(),
+            fingerprint: self.fingerprint.to_string(),
+            schema: laguna_store::types::schema_to_json(&snapshot.schema)?,
+            rows: Some(snapshot.rows()),
+            content: Some(content),
+            inputs: self.inputs.clone(),
+            checks,
+            since: 0,
+            held: None,
+        };
+        let resolved = Resolved::Snapshot { snapshot: Arc::new(snapshot), until: None, schema: None };
+        Ok(Some(Outcome::Adopted { entry: Box::new(entry), resolved }))
+    }
+}

@@ -1,0 +1,223 @@
+//! What can be typed: the commands, their options, and examples in their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A data lake in one binary: lands, cleans, checks, releases and queries tables.
+#[derive(Debug, Parser)]
+#[command(
+    name = "laguna",
+    version,
+    about,
+    after_help = "Examples:\n  laguna init shop            a working project with sample data\n  laguna run                  land, build, check and release what changed\n  laguna query \"SELECT * FROM enhanced.sales_daily LIMIT 5\"\n  laguna history              what was released, newest first\n\nExit codes: 0 done, 1 a check or task failed, 2 the command or project is wrong, 3 storage or another system failed, 130 interrupted."
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Project folder; default the nearest folder upwards that holds laguna.yml.
+    #[arg(long, global = true, value_name = "DIR", env = "LAGUNA_PROJECT")]
+    pub project: Option<PathBuf>,
+    /// One JSON object a line on standard output; the last one is the outcome.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Nothing but results and errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// More log lines on standard error; twice for more still.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Sets a variable of the project for this command; wins over `vars:`.
+    #[arg(long = "var", global = true, value_name = "NAME=VALUE")]
+    pub vars: Vec<String>,
+}
+
+/// The commands. A command appears here when it works.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Writes a small working project with its data.
+    Init(InitArgs),
+    /// Lands, builds, checks and releases what changed, in dependency order.
+    Run(RunArgs),
+    /// Answers a SQL query, without a server; without SQL it opens a shell.
+    Query(QueryArgs),
+    /// Lists releases, newest first.
+    History(HistoryArgs),
+    /// Compares two releases: schema, row counts, keys.
+    Diff(DiffArgs),
+    /// Publishes the state of an earlier release again.
+    Rollback(RollbackArgs),
+    /// Checks the whole project without running it.
+    Validate(ValidateArgs),
+    /// Prints the completion script of a shell.
+    Completions(CompletionsArgs),
+}
+
+/// `laguna init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  laguna init shop && cd shop && laguna run")]
+pub struct InitArgs {
+    /// Folder to write into; it must be empty or not exist.
+    #[arg(default_value = "laguna-shop")]
+    pub dir: PathBuf,
+}
+
+/// `laguna run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna run                              everything that changed\n  laguna run +enhanced.carrier_daily      a table and all that it needs\n  laguna run tag:daily --exclude raw      by tag, without landing\n  laguna run state:modified+              what changed since the last release, and what hangs on it\n  laguna run --dry-run                    what would run, and why\n  laguna run --as-of 2026-11-01           build again from the rows of then, and compare"
+)]
+pub struct RunArgs {
+    /// Nodes in dbt's words: name, +name, name+, tag:x, path:x, tier, state:modified; commas intersect.
+    #[arg(value_name = "SELECT")]
+    pub select: Vec<String>,
+    /// Nodes to leave out, in the same words.
+    #[arg(long, value_name = "SELECT")]
+    pub exclude: Vec<String>,
+    /// Builds even what has not changed, and incremental tables whole.
+    #[arg(long)]
+    pub full: bool,
+    /// Says what would run and why, and does nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Rebuilds from the raw rows up to this moment and compares with what was released; publishes nothing.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["full", "dry_run"])]
+    pub as_of: Option<String>,
+    /// With --as-of: which code builds.
+    #[arg(long, value_enum, default_value = "now", requires = "as_of")]
+    pub code: CodeOf,
+    /// Waits when another run of this lake is going on, instead of refusing.
+    #[arg(long)]
+    pub wait: bool,
+    /// Adds to the outcome how many rows and bytes each node read and wrote, checks included.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// Which code `--as-of` builds with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CodeOf {
+    /// The project as it is.
+    Now,
+    /// The project as it was stored with the release of then.
+    Then,
+}
+
+/// `laguna query`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna query \"SELECT carrier, count(*) FROM sanitized.flights GROUP BY 1 ORDER BY 2 DESC\"\n  laguna query -o csv -f report.sql > report.csv\n  laguna query --as-of 2026-11-01 \"SELECT count(*) FROM raw.flights\"\n  laguna query \"SELECT * FROM enhanced.carrier_daily FOR VERSION AS OF 3\"\n  laguna query                            an interactive shell; \\? lists its commands"
+)]
+pub struct QueryArgs {
+    /// One SELECT (or EXPLAIN, SHOW TABLES, DESCRIBE). Schemas: raw, latest, sanitized, enhanced, quarantine, system, staged.
+    pub sql: Option<String>,
+    /// Reads the statements from a file; `-` is standard input.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+    /// Format of the result.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: OutputFormat,
+    /// Reads the lake as it was at this moment (RFC 3339, or a date in the project's time zone).
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
+    /// Reads the tables of this release.
+    #[arg(long, value_name = "N", conflicts_with_all = ["as_of", "run"])]
+    pub release: Option<u64>,
+    /// Reads what this run has staged, in place of the released tables.
+    #[arg(long, value_name = "ID", conflicts_with = "as_of")]
+    pub run: Option<String>,
+    /// Rows shown at most with `-o table`; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub max_rows: usize,
+}
+
+/// Formats of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// RFC 4180, with a header.
+    Csv,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+    /// Arrow IPC stream.
+    Arrow,
+}
+
+/// Formats of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    Table,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// `laguna history`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  laguna history\n  laguna history enhanced.carrier_daily --limit 5 -o json")]
+pub struct HistoryArgs {
+    /// Only releases that brought a new version of this table.
+    pub table: Option<String>,
+    /// Releases at most.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub limit: usize,
+    /// Format of the list.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: ListFormat,
+}
+
+/// `laguna diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  laguna diff                   the newest release against the one before\n  laguna diff 3 7 enhanced.carrier_daily")]
+pub struct DiffArgs {
+    /// Two release numbers and table names, in any order; default the newest release and the one before it.
+    #[arg(value_name = "RELEASE|TABLE")]
+    pub what: Vec<String>,
+    /// Format of the list.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: ListFormat,
+}
+
+/// `laguna rollback`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  laguna rollback --to 7                           everything as in release 7\n  laguna rollback --to 7 enhanced.carrier_daily    one table")]
+pub struct RollbackArgs {
+    /// Release to go back to.
+    #[arg(long, value_name = "N")]
+    pub to: u64,
+    /// Tables to roll back; default all.
+    #[arg(value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Waits when a run of this lake is going on, instead of refusing.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `laguna validate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  laguna validate\n  laguna validate --project examples/flights --json")]
+pub struct ValidateArgs {}
+
+/// `laguna completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  laguna completions bash > ~/.local/share/bash-completion/completions/laguna")]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}

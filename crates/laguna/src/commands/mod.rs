@@ -1,0 +1,96 @@
+//! The commands, one file each.
+
+mod completions;
+mod diff;
+mod history;
+mod init;
+mod query;
+mod rollback;
+mod run;
+mod validate;
+
+pub use query::answer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use laguna_base::{Error, Result, SystemClock};
+use laguna_model::{LoadOptions, Project};
+use laguna_run::{Context, Reporter};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, Command, Global};
+use crate::printer::Printer;
+
+/// Runs the command; the number is the exit code.
+pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> Result<u8> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(args) => init::execute(args, printer),
+        Command::Run(args) => run::execute(args, global, printer, stop).await,
+        Command::Query(args) => query::execute(args, global, printer, stop).await,
+        Command::History(args) => history::execute(args, global, printer, stop).await,
+        Command::Diff(args) => diff::execute(args, global, printer, stop).await,
+        Command::Rollback(args) => rollback::execute(args, global, printer, stop).await,
+        Command::Validate(args) => validate::execute(args, global, printer),
+        Command::Completions(args) => completions::execute(args, printer),
+    }
+}
+
+/// The folder of the project: `--project`, else the nearest one upwards that holds `laguna.yml`.
+fn project_dir(global: &Global) -> Result<PathBuf> {
+    let start = match &global.project {
+        Some(dir) if dir.is_dir() => {
+            return if dir.join("laguna.yml").is_file() || dir.join("laguna.yaml").is_file() {
+                Ok(dir.clone())
+            } else {
+                Err(Error::project(format!("{} holds no laguna.yml", dir.display()))
+                    .hint("name the folder of a project, or make one with: laguna init DIR"))
+            };
+        }
+        Some(dir) => {
+            return Err(Error::project(format!("there is no folder {}", dir.display())).hint("see --project"));
+        }
+        None => std::env::current_dir()
+            .map_err(|error| Error::storage("the working folder cannot be read").caused_by(error))?,
+    };
+    Project::find(&start)
+}
+
+fn load_options(global: &Global) -> Result<LoadOptions> {
+    let mut vars = BTreeMap::new();
+    for pair in &global.vars {
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            Error::project(format!("`--var {pair}` has no value")).hint("write it as --var first_year=2014")
+        })?;
+        let value = laguna_base::settings::yaml::parse("--var", value)
+            .unwrap_or_else(|_| serde_json::Value::String(value.to_string()));
+        vars.insert(name.trim().to_string(), value);
+    }
+    Ok(LoadOptions { vars, env: Arc::new(|name| std::env::var(name).ok()) })
+}
+
+/// Loads the project, saying what it warns of.
+fn load(global: &Global, printer: &Printer) -> Result<Project> {
+    let project = Project::load(&project_dir(global)?, &load_options(global)?)?;
+    for warning in &project.warnings {
+        printer.warning(&warning.to_string());
+    }
+    Ok(project)
+}
+
+/// The project with its lake and an engine over it.
+async fn open(
+    global: &Global,
+    printer: &Printer,
+    reporter: Arc<dyn Reporter>,
+    stop: CancellationToken,
+) -> Result<Context> {
+    Context::open(load(global, printer)?, Arc::new(SystemClock), reporter, stop).await
+}
+
+/// A path as people write it.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
