@@ -14,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -118,6 +119,16 @@ fn put_file(temporary: &FsPath, target: &FsPath, payload: &PutPayload, create: b
     sync_folder_of(target)
 }
 
+/// Listings in the order of names, as object stores give them: readers of Delta logs count on it.
+fn sorted(listing: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+    let all = async move {
+        let mut objects: Vec<ObjectMeta> = listing.try_collect().await?;
+        objects.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        Ok::<_, Error>(futures::stream::iter(objects.into_iter().map(Ok)))
+    };
+    all.try_flatten_stream().boxed()
+}
+
 #[async_trait]
 impl ObjectStore for DurableStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
@@ -169,7 +180,7 @@ impl ObjectStore for DurableStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        sorted(self.inner.list(prefix))
     }
 
     fn list_with_offset(
@@ -177,7 +188,7 @@ impl ObjectStore for DurableStore {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        sorted(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

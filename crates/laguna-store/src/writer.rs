@@ -239,17 +239,20 @@ impl TableWriter {
 
     /// Closes the file used longest ago when one more than allowed would be open.
     async fn make_room(&mut self, key: &OwnedRow) -> Result<()> {
-        let open = self.partitions.iter().filter(|(other, part)| part.open.is_some() && *other != key);
-        if open.clone().count() < OPEN_FILES {
-            return Ok(());
-        }
-        let Some(oldest) = open.min_by_key(|(_, part)| part.used).map(|(key, _)| key.clone()) else {
-            return Ok(());
-        };
+        let Some(oldest) = self.oldest_open(key) else { return Ok(()) };
         match self.partitions.get_mut(&oldest).and_then(|part| part.open.take()) {
             Some(file) => self.files.close(file).await,
             None => Ok(()),
         }
+    }
+
+    /// The open partition used longest ago, other than `key`, when as many as allowed are open.
+    fn oldest_open(&self, key: &OwnedRow) -> Option<OwnedRow> {
+        let open = self.partitions.iter().filter(|(other, part)| part.open.is_some() && *other != key);
+        if open.clone().count() < OPEN_FILES {
+            return None;
+        }
+        open.min_by_key(|(_, part)| part.used).map(|(key, _)| key.clone())
     }
 
     async fn write_waiting(&mut self, key: &OwnedRow) -> Result<()> {

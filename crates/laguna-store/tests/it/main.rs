@@ -1,0 +1,9 @@
+//! The store through its public interface.
+
+mod commit;
+mod content;
+mod delta;
+mod lake;
+mod support;
+mod types;
+mod writer;
