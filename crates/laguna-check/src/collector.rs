@@ -11,7 +11,7 @@ use laguna_base::{Error, Result};
 use serde_json::{Map, Value};
 
 use crate::moments::{Moments, Numbers};
-use crate::plan::{Plan, RowPlan};
+use crate::plan::{Ignore, Plan, RowPlan};
 use crate::set_query::EXAMPLES;
 use crate::suite::Compiled;
 use crate::value;
@@ -110,7 +110,7 @@ impl Collector {
                         }
                     }
                 }
-                Plan::Unique { columns } => state.add_keys(columns, &view, &compiled)?,
+                Plan::Unique { columns, ignore } => state.add_keys(columns, *ignore, &view, &compiled)?,
                 Plan::ForeignKey { columns, .. } => {
                     // A key with any missing part refers to nothing.
                     if let Some(whole) = present(columns, &view, true)? {
@@ -200,9 +200,18 @@ impl State {
         Ok(Some(failing))
     }
 
-    fn add_keys(&mut self, columns: &[usize], view: &View<'_>, compiled: &Compiled) -> Result<()> {
-        // Compound keys are missing when all of their parts are.
-        let kept = present(columns, view, false)?;
+    fn add_keys(
+        &mut self,
+        columns: &[usize],
+        ignore: Ignore,
+        view: &View<'_>,
+        compiled: &Compiled,
+    ) -> Result<()> {
+        let kept = match ignore {
+            Ignore::AllMissing => present(columns, view, false)?,
+            Ignore::AnyMissing => present(columns, view, true)?,
+            Ignore::Never => None,
+        };
         let missing = kept.as_ref().map_or(0, NullBuffer::null_count);
         self.missing += missing as u64;
         let rows = view.rows() - missing;
@@ -295,7 +304,7 @@ fn present(columns: &[usize], view: &View<'_>, every: bool) -> Result<Option<Nul
 
 fn example(row: &RowPlan, view: &View<'_>, at: usize) -> Value {
     if let [column] = row.columns.as_slice()
-        && row.skip_missing
+        && !row.whole_rows
     {
         return view.values(*column).map_or(Value::Null, |values| value::json(values, at));
     }

@@ -59,7 +59,7 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Pl
     }
     let says = format!("are {} {}", if wanted { "not among" } else { "among" }, shown.join(", "));
     let test = Arc::new(InSet { column: column.index, members, wanted });
-    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, test, says }))
+    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, whole_rows: false, test, says }))
 }
 
 /// The list in the column's type; members that no value of the type can equal are left out.
