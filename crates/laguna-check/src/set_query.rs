@@ -64,9 +64,12 @@ pub(crate) fn part(compiled: &Compiled, index: usize) -> Option<String> {
     let keys =
         |columns: &[usize]| -> Vec<String> { columns.iter().map(|c| key(compiled, *c, "t")).collect() };
     match &check.plan {
-        Plan::Unique { columns, ignore } => {
-            Some(select(index, columns.len(), &examples(compiled, columns), &repeated(compiled, columns, *ignore)))
-        }
+        Plan::Unique { columns, ignore } => Some(select(
+            index,
+            columns.len(),
+            &examples(compiled, columns),
+            &repeated(compiled, columns, *ignore),
+        )),
         Plan::ForeignKey { columns, to, fields } => {
             let keys = keys(columns);
             let named: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();

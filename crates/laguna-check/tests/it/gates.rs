@@ -103,3 +103,33 @@ async fn nan_is_missing_and_one_zero_is_like_the_other() {
     assert_eq!((verdicts[1].missing_count, verdicts[1].unexpected_count), (3, 2));
     assert!(verdicts[2].success);
 }
+
+#[tokio::test]
+async fn every_form_of_text_is_looked_up_alike() {
+    let long = "longer than twelve bytes";
+    let texts: arrow::array::ArrayRef = Arc::new(StringArray::from(vec![
+        Some("AA"),
+        Some(long),
+        None,
+        Some("B6"),
+        Some("longer than twelve bites"),
+    ]));
+    let forms = [
+        DataType::Utf8,
+        DataType::LargeUtf8,
+        DataType::Utf8View,
+        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+    ];
+    for form in forms {
+        let schema = Arc::new(Schema::new(vec![Field::new("s", form.clone(), true)]));
+        let column = arrow::compute::cast(&texts, &form).unwrap();
+        let rows = RecordBatch::try_new(schema.clone(), vec![column]).unwrap();
+        let yaml = format!(
+            "checks: [{{accepted_values: {{column: s, values: [AA, {long}]}}}}, {{rejected_values: {{column: s, values: [AA, {long}]}}}}, {{regex: {{column: s, regex: '^[A-Z]'}}}}, {{unique: s}}]"
+        );
+        let verdicts = run(&specs(&yaml).unwrap(), &schema, &[rows], &[]).await.unwrap();
+        let counts: Vec<u64> = verdicts.iter().map(|v| v.unexpected_count).collect();
+        assert_eq!(counts, [2, 2, 2, 0], "{form}");
+        assert!(verdicts.iter().all(|v| v.missing_count == 1), "{form}");
+    }
+}
