@@ -11,7 +11,7 @@ use laguna_base::{Error, Result};
 use serde_json::{Map, Value};
 
 use crate::moments::{Moments, Numbers};
-use crate::plan::{Plan, RowPlan};
+use crate::plan::{Ignore, Plan, RowPlan};
 use crate::set_query::EXAMPLES;
 use crate::suite::Compiled;
 use crate::value;
@@ -110,7 +110,7 @@ impl Collector {
                         }
                     }
                 }
-                Plan::Unique { columns } => state.add_keys(columns, &view, &compiled)?,
+                Plan::Unique { columns, ignore } => state.add_keys(columns, *ignore, &view, &compiled)?,
                 Plan::ForeignKey { columns, .. } => {
                     // A key with any missing part refers to nothing.
                     if let Some(whole) = present(columns, &view, true)? {
@@ -127,17 +127,20 @@ impl Collector {
     }
 
     /// Joins what another stream of the same suite has seen.
-    pub fn merge(&mut self, other: Collector) {
+    pub fn merge(&mut self, mut other: Collector) {
         self.rows += other.rows;
-        self.error = self.error.take().or(other.error);
-        for (into, from) in self.states.iter_mut().zip(other.states) {
+        self.error = self.error.take().or(other.error.take());
+        for (into, from) in self.states.iter_mut().zip(std::mem::take(&mut other.states)) {
             into.missing += from.missing;
             into.unexpected += from.unexpected;
             let room = EXAMPLES.saturating_sub(into.examples.len());
             into.examples.extend(from.examples.into_iter().take(room));
+            let kept = into.keys.hashes.len() + from.keys.hashes.len();
             into.keys.merge(from.keys);
+            let freed = kept - into.keys.hashes.len();
+            self.compiled.hash_room.fetch_add(freed, Ordering::Relaxed);
         }
-        for (into, from) in self.numbers.iter_mut().zip(other.numbers) {
+        for (into, from) in self.numbers.iter_mut().zip(std::mem::take(&mut other.numbers)) {
             if let Err(error) = into.merge(from) {
                 self.error.get_or_insert(error);
             }
@@ -180,6 +183,14 @@ impl Collector {
     }
 }
 
+impl Drop for Collector {
+    /// Gives the room of its hashes back to the other collectors of the suite.
+    fn drop(&mut self) {
+        let held: usize = self.states.iter().map(|state| state.keys.hashes.len()).sum();
+        self.compiled.hash_room.fetch_add(held, Ordering::Relaxed);
+    }
+}
+
 impl State {
     /// Judges a batch and gives the failing rows, if there are any.
     fn judge(&mut self, row: &RowPlan, view: &View<'_>) -> Result<Option<BooleanBuffer>> {
@@ -200,9 +211,18 @@ impl State {
         Ok(Some(failing))
     }
 
-    fn add_keys(&mut self, columns: &[usize], view: &View<'_>, compiled: &Compiled) -> Result<()> {
-        // Compound keys are missing when all of their parts are.
-        let kept = present(columns, view, false)?;
+    fn add_keys(
+        &mut self,
+        columns: &[usize],
+        ignore: Ignore,
+        view: &View<'_>,
+        compiled: &Compiled,
+    ) -> Result<()> {
+        let kept = match ignore {
+            Ignore::AllMissing => present(columns, view, false)?,
+            Ignore::AnyMissing => present(columns, view, true)?,
+            Ignore::Never => None,
+        };
         let missing = kept.as_ref().map_or(0, NullBuffer::null_count);
         self.missing += missing as u64;
         let rows = view.rows() - missing;
@@ -217,6 +237,7 @@ impl State {
         }
         let arrays: Vec<ArrayRef> =
             columns.iter().map(|c| Ok(canonical(view.values(*c)?))).collect::<Result<_>>()?;
+        self.keys.suspicious = OnceLock::new();
         let mut hashes = vec![0u64; view.rows()];
         create_hashes(&arrays, &RandomState::with_seed(0x6c61_6775_6e61), &mut hashes).map_err(failed)?;
         match kept {
@@ -260,18 +281,39 @@ impl Keys {
             if self.overflowed {
                 return true;
             }
-            // Sorted in parts that fit the cache, so that the copy stays small.
+            // In parts whose table fits the cache, so that the copy stays small too.
             let parts = 1 + self.hashes.len() as u64 / (1 << 18);
-            let mut part: Vec<u64> = Vec::with_capacity(self.hashes.len() / parts as usize + 1024);
+            let part_of = |hash: u64| ((u128::from(hash) * u128::from(parts)) >> 64) as u64;
+            let mut part: Vec<u64> = Vec::new();
             (0..parts).any(|number| {
                 part.clear();
-                let range = |hash: u64| ((u128::from(hash) * u128::from(parts)) >> 64) as u64;
-                part.extend(self.hashes.iter().copied().filter(|hash| range(*hash) == number));
-                part.sort_unstable();
-                part.windows(2).any(|pair| pair[0] == pair[1])
+                if parts == 1 {
+                    return repeats(&self.hashes);
+                }
+                part.extend(self.hashes.iter().copied().filter(|hash| part_of(*hash) == number));
+                repeats(&part)
             })
         })
     }
+}
+
+/// Whether a hash stands twice: an open-addressing table, at most half full, in which 0 marks a free slot.
+fn repeats(hashes: &[u64]) -> bool {
+    let slots = (2 * hashes.len() + 1).next_power_of_two();
+    let mut table = vec![0u64; slots];
+    for hash in hashes {
+        // The hash 0 counts as 1: at worst a suspicion too many.
+        let hash = (*hash).max(1);
+        let mut slot = hash as usize & (slots - 1);
+        while table[slot] != 0 {
+            if table[slot] == hash {
+                return true;
+            }
+            slot = (slot + 1) & (slots - 1);
+        }
+        table[slot] = hash;
+    }
+    false
 }
 
 /// Which rows count: those with all of the columns (`every`), or with any. `None` when all rows do.
@@ -295,7 +337,7 @@ fn present(columns: &[usize], view: &View<'_>, every: bool) -> Result<Option<Nul
 
 fn example(row: &RowPlan, view: &View<'_>, at: usize) -> Value {
     if let [column] = row.columns.as_slice()
-        && row.skip_missing
+        && !row.whole_rows
     {
         return view.values(*column).map_or(Value::Null, |values| value::json(values, at));
     }

@@ -178,7 +178,7 @@ fn imply_column(
     };
     let names_columns = ["column", "columns", "column_list"].iter().find(|key| arguments.contains_key(**key));
     match names_columns {
-        Some(given) if arguments[*given] != Value::from(column) => {
+        Some(given) if arguments[*given] != column => {
             Err(Error::project(format!("`{name}` stands under the column `{column}` and names another"))
                 .hint("leave it out, or put the check under `checks:` of the table"))
         }

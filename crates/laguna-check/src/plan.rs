@@ -19,7 +19,7 @@ pub(crate) enum Plan {
     /// Row by row, in the pass.
     Row(RowPlan),
     /// No two rows have the same values: hashes in the pass, confirmed by the set query.
-    Unique { columns: Vec<usize> },
+    Unique { columns: Vec<usize>, ignore: Ignore },
     /// Every key is found in another table: the set query.
     ForeignKey { columns: Vec<usize>, to: TableName, fields: Vec<String> },
     /// SQL whose rows are failures and that needs more than one row at a time: the set query.
@@ -32,6 +32,17 @@ pub(crate) enum Plan {
     Table(Arc<dyn TableTest>),
 }
 
+/// Which rows a check of several columns does not look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ignore {
+    /// Those where every value is missing.
+    AllMissing,
+    /// Those where any value is missing.
+    AnyMissing,
+    /// It looks at all.
+    Never,
+}
+
 /// A check that judges each row by itself.
 #[derive(Clone)]
 pub(crate) struct RowPlan {
@@ -39,6 +50,8 @@ pub(crate) struct RowPlan {
     pub columns: Vec<usize>,
     /// Whether rows with a missing value in the (only) column are taken out before the test.
     pub skip_missing: bool,
+    /// Whether it judges whole rows: then examples are objects of all its columns, not single values.
+    pub whole_rows: bool,
     /// The test.
     pub test: Arc<dyn RowTest>,
     /// What the failing values do: `are null`, `are not among AA, B6`.
@@ -119,9 +132,5 @@ impl Bound<'_> {
             DataType::Dictionary(_, values) => values,
             other => other,
         }
-    }
-
-    pub fn is_text(&self) -> bool {
-        matches!(self.plain_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
     }
 }

@@ -12,7 +12,7 @@ use laguna_base::error::Location;
 use laguna_base::{Error, Result, TableName};
 use serde_json::{Map, Value};
 
-use crate::plan::Plan;
+use crate::plan::{Ignore, Plan};
 use crate::sql;
 use crate::suite::Compiled;
 use crate::value::json_of_text;
@@ -64,9 +64,12 @@ pub(crate) fn part(compiled: &Compiled, index: usize) -> Option<String> {
     let keys =
         |columns: &[usize]| -> Vec<String> { columns.iter().map(|c| key(compiled, *c, "t")).collect() };
     match &check.plan {
-        Plan::Unique { columns } => {
-            Some(select(index, columns.len(), &examples(compiled, columns), &repeated(compiled, columns)))
-        }
+        Plan::Unique { columns, ignore } => Some(select(
+            index,
+            columns.len(),
+            &examples(compiled, columns),
+            &repeated(compiled, columns, *ignore),
+        )),
         Plan::ForeignKey { columns, to, fields } => {
             let keys = keys(columns);
             let named: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
@@ -133,14 +136,19 @@ fn examples(compiled: &Compiled, columns: &[usize]) -> Vec<bool> {
         .collect()
 }
 
-/// Groups of rows with the same key: `k0, k1, …, n`. Rows whose key is missing as a whole are taken out.
-fn repeated(compiled: &Compiled, columns: &[usize]) -> String {
+/// Groups of rows with the same key: `k0, k1, …, n`.
+fn repeated(compiled: &Compiled, columns: &[usize], ignore: Ignore) -> String {
     let keys: Vec<String> = columns.iter().map(|column| key(compiled, *column, "t")).collect();
     let named: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
+    let present: Vec<String> = keys.iter().map(|k| format!("({k} IS NOT NULL)")).collect();
     format!(
         "SELECT {}, count(*) AS n FROM this AS t WHERE {} GROUP BY {} HAVING count(*) > 1",
         named.join(", "),
-        keys.iter().map(|k| format!("{k} IS NOT NULL")).collect::<Vec<_>>().join(" OR "),
+        match ignore {
+            Ignore::AllMissing => present.join(" OR "),
+            Ignore::AnyMissing => present.join(" AND "),
+            Ignore::Never => "true".to_string(),
+        },
         keys.join(", ")
     )
 }
@@ -160,16 +168,16 @@ pub(crate) fn failing_rows(compiled: &Compiled, failing: &[usize]) -> Option<Str
     let mut cases = Vec::new();
     for &index in failing {
         match &compiled.checks[index].plan {
-            Plan::Unique { columns } => {
+            Plan::Unique { columns, ignore } => {
                 let same = if columns.len() == 1 { "=" } else { "IS NOT DISTINCT FROM" };
                 let on: Vec<String> = columns
                     .iter()
                     .enumerate()
-                    .map(|(i, column)| format!("{} {same} d{index}.k{i}", key(compiled, *column, "t")))
+                    .map(|(i, column)| format!("({} {same} d{index}.k{i})", key(compiled, *column, "t")))
                     .collect();
                 joins.push(format!(
                     "LEFT JOIN ({}) AS d{index} ON {}",
-                    repeated(compiled, columns),
+                    repeated(compiled, columns, *ignore),
                     on.join(" AND ")
                 ));
                 cases.push((index, format!("d{index}.n IS NOT NULL")));
@@ -180,7 +188,7 @@ pub(crate) fn failing_rows(compiled: &Compiled, failing: &[usize]) -> Option<Str
                 let on: Vec<String> = columns
                     .iter()
                     .enumerate()
-                    .map(|(i, column)| format!("{} = d{index}.k{i}", key(compiled, *column, "t")))
+                    .map(|(i, column)| format!("({} = d{index}.k{i})", key(compiled, *column, "t")))
                     .collect();
                 let present: Vec<String> = columns
                     .iter()
@@ -231,7 +239,7 @@ pub(crate) fn read(compiled: &Compiled, batches: &[RecordBatch]) -> Result<HashM
             let answer = answers.entry(index).or_default();
             answer.total = at(&totals).max(0) as u64;
             let columns = match &check.plan {
-                Plan::Unique { columns } | Plan::ForeignKey { columns, .. } => columns,
+                Plan::Unique { columns, .. } | Plan::ForeignKey { columns, .. } => columns,
                 _ => continue,
             };
             let texts = cast(&lists.value(row), &DataType::Utf8).map_err(failed)?;

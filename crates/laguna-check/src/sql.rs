@@ -119,9 +119,12 @@ pub(crate) fn session() -> SessionState {
     SessionStateBuilder::new_with_default_features().with_config(config).build()
 }
 
+/// A test and the columns it reads.
+pub(crate) type RowForm = (Arc<dyn RowTest>, Vec<usize>);
+
 /// The test and the columns it reads, if the query judges each row by itself; `None` if it must run as a query. A
 /// column that is not there is an error at once.
-pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<(Arc<dyn RowTest>, Vec<usize>)>> {
+pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<RowForm>> {
     let query = parse(text)?;
     let Some(predicate) = row_predicate(&query) else { return Ok(None) };
     let schema = DFSchema::try_from_qualified_schema("this", binding.schema).map_err(failed)?;

@@ -113,7 +113,7 @@ impl Suite {
             .iter()
             .flat_map(|check| match &check.plan {
                 Plan::Row(row) => row.columns.clone(),
-                Plan::Unique { columns } | Plan::ForeignKey { columns, .. } => columns.clone(),
+                Plan::Unique { columns, .. } | Plan::ForeignKey { columns, .. } => columns.clone(),
                 Plan::Aggregate { column, .. } | Plan::Distinct { column, .. } => vec![*column],
                 Plan::Sql { .. } | Plan::Table(_) => Vec::new(),
             })
@@ -202,7 +202,7 @@ impl Suite {
         };
         Ok(match &check.plan {
             Plan::Row(row) => {
-                let what = if row.skip_missing || row.columns.len() == 1 {
+                let what = if !row.whole_rows {
                     format!("values of {}", names(&row.columns[..1]))
                 } else {
                     "rows".to_string()
@@ -210,7 +210,7 @@ impl Suite {
                 let counts = Counts { rows, missing, unexpected, examples };
                 self.counted(index, VerdictKind::Row, counts, &what, &row.says)
             }
-            Plan::Unique { columns } => {
+            Plan::Unique { columns, .. } => {
                 let counts = Counts { rows, missing, unexpected: answer.total, examples: answer.examples };
                 let what = if columns.len() == 1 { "values" } else { "combinations" };
                 self.counted(

@@ -29,6 +29,7 @@ pub(super) const BETWEEN: CheckKind = CheckKind {
         Ok(Plan::Row(RowPlan {
             columns: vec![column.index],
             skip_missing: true,
+            whole_rows: false,
             test: Arc::new(Between { column: column.index, range }),
             says: format!("are not {}", describe(arguments)),
         }))

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, make_view};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
@@ -59,7 +59,7 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Pl
     }
     let says = format!("are {} {}", if wanted { "not among" } else { "among" }, shown.join(", "));
     let test = Arc::new(InSet { column: column.index, members, wanted });
-    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, test, says }))
+    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, whole_rows: false, test, says }))
 }
 
 /// The list in the column's type; members that no value of the type can equal are left out.
@@ -99,23 +99,56 @@ impl Members {
     }
 }
 
-/// Texts to look up: few are compared one by one, which is faster than hashing.
-enum Texts {
-    Few(Vec<String>),
-    Many(HashSet<String>),
+/// Texts to look up. Short ones are compared as one 128-bit word that holds length and bytes, as Arrow's text views do.
+struct Texts {
+    short: Vec<u128>,
+    long: HashSet<String>,
 }
+
+/// The longest text that fits such a word.
+const SHORT: usize = 12;
 
 impl Texts {
     fn new<'a>(texts: impl Iterator<Item = &'a str>) -> Texts {
-        let all: HashSet<String> = texts.map(str::to_string).collect();
-        if all.len() <= 16 { Texts::Few(all.into_iter().collect()) } else { Texts::Many(all) }
+        let (short, long): (Vec<&str>, Vec<&str>) = texts.partition(|text| text.len() <= SHORT);
+        let mut short: Vec<u128> = short.into_iter().map(|text| make_view(text.as_bytes(), 0, 0)).collect();
+        short.sort_unstable();
+        short.dedup();
+        Texts { short, long: long.into_iter().map(str::to_string).collect() }
+    }
+
+    fn contains_word(&self, word: u128) -> bool {
+        if self.short.len() <= 16 {
+            self.short.contains(&word)
+        } else {
+            self.short.binary_search(&word).is_ok()
+        }
     }
 
     fn contains(&self, text: &str) -> bool {
-        match self {
-            Texts::Few(few) => few.iter().any(|one| one == text),
-            Texts::Many(many) => many.contains(text),
+        if text.len() <= SHORT {
+            self.contains_word(make_view(text.as_bytes(), 0, 0))
+        } else {
+            self.long.contains(text)
         }
+    }
+
+    /// Rows where being in the list is not what is wanted. Bits of nulls mean nothing.
+    fn failing(&self, values: &ArrayRef, wanted: bool) -> BooleanBuffer {
+        if values.data_type() != &DataType::Utf8View {
+            return where_text(values, |text| self.contains(text) != wanted);
+        }
+        let texts = values.as_string_view();
+        let views = texts.views();
+        BooleanBuffer::collect_bool(texts.len(), |row| {
+            // The lowest 32 bits of a view are the length.
+            let found = if views[row] as u32 as usize <= SHORT {
+                self.contains_word(views[row])
+            } else {
+                texts.is_valid(row) && self.long.contains(texts.value(row))
+            };
+            found != wanted
+        })
     }
 }
 
@@ -133,7 +166,7 @@ impl RowTest for InSet {
         }
         let wanted = self.wanted;
         Ok(any(match &self.members {
-            Members::Text(texts) => where_text(values, |text| texts.contains(text) != wanted),
+            Members::Text(texts) => texts.failing(values, wanted),
             Members::Float(members) => {
                 let floats = cast(values, &DataType::Float64).map_err(failed)?;
                 let floats = floats.as_primitive::<Float64Type>().values().clone();

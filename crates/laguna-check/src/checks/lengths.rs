@@ -9,7 +9,6 @@ use super::between::describe;
 use crate::arguments::Arguments;
 use crate::kind::{Argument, COLUMN, CheckKind, Form, STRICT_MAX, STRICT_MIN, Scope, optional, required};
 use crate::plan::{Binding, Plan, RowPlan, RowTest};
-use crate::range;
 use crate::view::{View, any, where_text};
 
 const LEAST: Argument = optional("min_value", Form::Integer, "the fewest characters").or(&["min"]);
@@ -25,7 +24,11 @@ pub(super) const BETWEEN: CheckKind = CheckKind {
     mostly: true,
     doc: "The text of each value has a number of characters between two bounds.",
     example: r#"{"length_between": {"column": "carrier", "min_value": 2, "max_value": 3}}"#,
-    validate: |arguments| range::validate(arguments, true),
+    // Reversed bounds are taken as they stand: every value fails.
+    validate: |arguments| match arguments.value("min_value").or(arguments.value("max_value")) {
+        Some(_) => Ok(()),
+        None => Err(Error::project("neither `min_value` nor `max_value` is given")),
+    },
     plan: |arguments, binding| {
         let low =
             arguments.integer("min_value").unwrap_or(0) + i64::from(arguments.flag("strict_min", false));
@@ -61,7 +64,7 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, low: i64, high: i64, says:
         return Err(Error::project(format!("`{}` is {}, not text", column.name, column.data_type)));
     }
     let test = Arc::new(Length { column: column.index, low, high });
-    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, test, says }))
+    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, whole_rows: false, test, says }))
 }
 
 struct Length {

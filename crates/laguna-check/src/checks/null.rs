@@ -27,14 +27,15 @@ pub(super) const NOT_NULL: CheckKind = CheckKind {
 
 pub(super) const NULL: CheckKind = CheckKind {
     name: "expect_column_values_to_be_null",
-    short: "null",
-    aliases: &["is_null"],
+    // A bare `null` is no text in YAML.
+    short: "is_null",
+    aliases: &[],
     scope: Scope::Column,
     main: Some("column"),
     arguments: &[COLUMN],
     mostly: true,
     doc: "Every value is null (or NaN).",
-    example: r#"{"null": "deleted_at"}"#,
+    example: r#"{"is_null": "deleted_at"}"#,
     validate: anything,
     plan: |arguments, binding| plan(arguments, binding, true),
 };
@@ -43,7 +44,13 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Pl
     let column = binding.column(arguments.required("column")?)?.index;
     let says = if wanted { "are not null" } else { "are null" };
     let test = Arc::new(Null { column, wanted });
-    Ok(Plan::Row(RowPlan { columns: vec![column], skip_missing: false, test, says: says.to_string() }))
+    Ok(Plan::Row(RowPlan {
+        columns: vec![column],
+        skip_missing: false,
+        whole_rows: false,
+        test,
+        says: says.to_string(),
+    }))
 }
 
 struct Null {

@@ -83,7 +83,7 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Pl
     let regex = pattern(arguments)?;
     let says = format!("{} {}", if wanted { "do not match" } else { "match" }, arguments.required("regex")?);
     let test = Arc::new(Match { column: column.index, regex, wanted });
-    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, test, says }))
+    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, whole_rows: false, test, says }))
 }
 
 struct Match {

@@ -23,6 +23,7 @@ pub(super) const SQL: CheckKind = CheckKind {
             Some((test, columns)) => Plan::Row(RowPlan {
                 columns,
                 skip_missing: false,
+                whole_rows: true,
                 test,
                 says: "are returned by the query".to_string(),
             }),

@@ -3,8 +3,9 @@
 use arrow::datatypes::DataType;
 use laguna_base::{Error, Result};
 
-use crate::kind::{COLUMN, CheckKind, Form, Scope, anything, required};
-use crate::plan::{Binding, Plan};
+use crate::arguments::Arguments;
+use crate::kind::{COLUMN, CheckKind, Form, Scope, anything, optional, required};
+use crate::plan::{Binding, Ignore, Plan};
 
 pub(super) const UNIQUE: CheckKind = CheckKind {
     name: "expect_column_values_to_be_unique",
@@ -17,7 +18,9 @@ pub(super) const UNIQUE: CheckKind = CheckKind {
     doc: "No value stands twice, nulls aside. With a list of columns: no combination stands twice.",
     example: r#"{"unique": ["carrier", "day"]}"#,
     validate: anything,
-    plan: |arguments, binding| plan(&[arguments.required("column")?.to_string()], binding),
+    plan: |arguments, binding| {
+        plan(&[arguments.required("column")?.to_string()], Ignore::AllMissing, binding)
+    },
 };
 
 pub(super) const COMPOUND: CheckKind = CheckKind {
@@ -26,16 +29,33 @@ pub(super) const COMPOUND: CheckKind = CheckKind {
     aliases: &["compound_unique", "unique_combination_of_columns"],
     scope: Scope::Columns,
     main: Some("column_list"),
-    arguments: &[required("column_list", Form::Columns, "the columns that are unique together")
-        .or(&["columns", "combination_of_columns"])],
+    arguments: &[
+        required("column_list", Form::Columns, "the columns that are unique together")
+            .or(&["columns", "combination_of_columns"]),
+        optional(
+            "ignore_row_if",
+            Form::Text,
+            "which rows are not looked at: all_values_are_missing (default), any_value_is_missing, never",
+        ),
+    ],
     mostly: true,
     doc: "No combination of values stands twice; two nulls are the same, and rows where all are null are not looked at.",
     example: r#"{"unique_combination": {"column_list": ["carrier", "day"]}}"#,
-    validate: anything,
-    plan: |arguments, binding| plan(&arguments.texts("column_list"), binding),
+    validate: |arguments| ignore(arguments).map(drop),
+    plan: |arguments, binding| plan(&arguments.texts("column_list"), ignore(arguments)?, binding),
 };
 
-fn plan(names: &[String], binding: &Binding<'_>) -> Result<Plan> {
+fn ignore(arguments: &Arguments) -> Result<Ignore> {
+    match arguments.text("ignore_row_if") {
+        None | Some("all_values_are_missing") => Ok(Ignore::AllMissing),
+        Some("any_value_is_missing") => Ok(Ignore::AnyMissing),
+        Some("never") => Ok(Ignore::Never),
+        Some(other) => Err(Error::project(format!("`{other}` is not valid for `ignore_row_if`"))
+            .hint("one of all_values_are_missing, any_value_is_missing, never")),
+    }
+}
+
+fn plan(names: &[String], ignore: Ignore, binding: &Binding<'_>) -> Result<Plan> {
     for name in names {
         let column = binding.column(name)?;
         if matches!(column.data_type, DataType::Map(_, _) | DataType::Union(_, _)) {
@@ -45,5 +65,5 @@ fn plan(names: &[String], binding: &Binding<'_>) -> Result<Plan> {
             )));
         }
     }
-    Ok(Plan::Unique { columns: binding.columns(names)? })
+    Ok(Plan::Unique { columns: binding.columns(names)?, ignore })
 }
