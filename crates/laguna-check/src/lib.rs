@@ -1,1 +1,35 @@
+//! Is it right? Expectations are parsed, compiled against a schema, fed by the stream that is written, and become
+//! verdicts. This room never knows where rows lie: it is given batches, and gives back SQL for what needs a grouping.
 //!
+//! ```text
+//! settings ── parse ──> CheckSpec ── Suite::compile ──> Suite ── collector() ──> Collector (one a stream, mergeable)
+//!                                                         │                          │ update(batch), merge
+//!                                                         ├── set_query(merged) ─────┤ SQL over `this`, at most one
+//!                                                         └── finish(merged, answers) ──> Verdict ──> gate
+//! ```
+
+mod arguments;
+mod checks;
+mod collector;
+mod kind;
+mod moments;
+mod parse;
+mod plan;
+mod range;
+mod schema;
+mod set_query;
+mod spec;
+mod sql;
+mod suite;
+mod value;
+mod verdict;
+mod view;
+
+pub use collector::Collector;
+pub use kind::{Argument, CheckKind, Form, Scope, all};
+pub use parse::parse;
+pub use schema::json_schema;
+pub use set_query::{SetPart, SetQuery};
+pub use spec::{CheckSpec, Severity};
+pub use suite::Suite;
+pub use verdict::{Gate, Verdict, VerdictKind, gate};

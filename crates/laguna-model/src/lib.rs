@@ -1,1 +1,19 @@
+//! What is derived? The project's files become models, their graph, and a plan of what must run and why.
 //!
+//! Loading, rendering, selecting and planning are pure: they touch no lake. Only [`project`] reads files.
+
+pub mod deps;
+pub mod fingerprint;
+pub mod graph;
+pub mod plan;
+pub mod project;
+pub mod render;
+pub mod schema;
+pub mod select;
+
+pub use fingerprint::Fingerprint;
+pub use graph::Graph;
+pub use plan::{Action, PlanNode, plan};
+pub use project::{CodeArchive, Dataset, LoadOptions, Model, Project};
+pub use schema::json_schemas;
+pub use select::{ModelState, StateLookup, select};

@@ -1,0 +1,68 @@
+//! Values lie between two bounds.
+
+use std::sync::Arc;
+
+use arrow::buffer::BooleanBuffer;
+use laguna_base::Result;
+use serde_json::Value;
+
+use crate::arguments::Arguments;
+use crate::kind::{COLUMN, CheckKind, MAX, MIN, STRICT_MAX, STRICT_MIN, Scope};
+use crate::plan::{Plan, RowPlan, RowTest};
+use crate::range::{self, Range};
+use crate::view::View;
+
+pub(super) const BETWEEN: CheckKind = CheckKind {
+    name: "expect_column_values_to_be_between",
+    short: "between",
+    aliases: &["accepted_range"],
+    scope: Scope::Column,
+    main: None,
+    arguments: &[COLUMN, MIN, MAX, STRICT_MIN, STRICT_MAX],
+    mostly: true,
+    doc: "Values lie between two bounds: numbers, dates, timestamps (UTC unless they carry an offset), or text.",
+    example: r#"{"between": {"column": "delay", "min_value": -60, "max_value": 600}, "mostly": 0.99}"#,
+    validate: |arguments| range::validate(arguments, true),
+    plan: |arguments, binding| {
+        let column = binding.column(arguments.required("column")?)?;
+        let range = range::compile(arguments, column.plain_type(), column.name)?;
+        Ok(Plan::Row(RowPlan {
+            columns: vec![column.index],
+            skip_missing: true,
+            test: Arc::new(Between { column: column.index, range }),
+            says: format!("are not {}", describe(arguments)),
+        }))
+    },
+};
+
+/// The bounds in words: `between 0 and 10`, `at least 1`, `below 5`.
+pub(super) fn describe(arguments: &Arguments) -> String {
+    let bound = |name: &str| {
+        arguments.value(name).map(|value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    };
+    let low = bound("min_value").map(|low| {
+        if arguments.flag("strict_min", false) { format!("above {low}") } else { format!("at least {low}") }
+    });
+    let high = bound("max_value").map(|high| {
+        if arguments.flag("strict_max", false) { format!("below {high}") } else { format!("at most {high}") }
+    });
+    match (low, high) {
+        (Some(low), Some(high)) => format!("{low} and {high}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => "anything".to_string(),
+    }
+}
+
+struct Between {
+    column: usize,
+    range: Range,
+}
+
+impl RowTest for Between {
+    fn failing(&self, view: &View<'_>) -> Result<Option<BooleanBuffer>> {
+        self.range.outside(view.values(self.column)?)
+    }
+}

@@ -1,0 +1,63 @@
+//! Values are there, or are not.
+
+use std::sync::Arc;
+
+use arrow::array::Array;
+use arrow::buffer::BooleanBuffer;
+use laguna_base::Result;
+
+use crate::arguments::Arguments;
+use crate::kind::{COLUMN, CheckKind, Scope, anything};
+use crate::plan::{Binding, Plan, RowPlan, RowTest};
+use crate::view::{View, any};
+
+pub(super) const NOT_NULL: CheckKind = CheckKind {
+    name: "expect_column_values_to_not_be_null",
+    short: "not_null",
+    aliases: &[],
+    scope: Scope::Column,
+    main: Some("column"),
+    arguments: &[COLUMN],
+    mostly: true,
+    doc: "No value is null (or NaN).",
+    example: r#"{"not_null": "carrier"}"#,
+    validate: anything,
+    plan: |arguments, binding| plan(arguments, binding, false),
+};
+
+pub(super) const NULL: CheckKind = CheckKind {
+    name: "expect_column_values_to_be_null",
+    short: "null",
+    aliases: &["is_null"],
+    scope: Scope::Column,
+    main: Some("column"),
+    arguments: &[COLUMN],
+    mostly: true,
+    doc: "Every value is null (or NaN).",
+    example: r#"{"null": "deleted_at"}"#,
+    validate: anything,
+    plan: |arguments, binding| plan(arguments, binding, true),
+};
+
+fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Plan> {
+    let column = binding.column(arguments.required("column")?)?.index;
+    let says = if wanted { "are not null" } else { "are null" };
+    let test = Arc::new(Null { column, wanted });
+    Ok(Plan::Row(RowPlan { columns: vec![column], skip_missing: false, test, says: says.to_string() }))
+}
+
+struct Null {
+    column: usize,
+    wanted: bool,
+}
+
+impl RowTest for Null {
+    fn failing(&self, view: &View<'_>) -> Result<Option<BooleanBuffer>> {
+        let present = view.present(self.column)?;
+        if self.wanted {
+            let rows = view.values(self.column)?.len();
+            return Ok(any(present.map_or_else(|| BooleanBuffer::new_set(rows), |nulls| nulls.into_inner())));
+        }
+        Ok(present.map(|nulls| !nulls.inner()))
+    }
+}

@@ -1,0 +1,334 @@
+//! A project folder as values: settings, datasets, models, their graph. Every problem is found and reported at once.
+
+mod datasets;
+mod folder;
+mod models;
+mod settings;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use laguna_base::hash::Fingerprint as Parts;
+use laguna_base::settings::dataset::Mode;
+use laguna_base::settings::project::{ReleaseRule, Retries};
+use laguna_base::settings::table::{Materialize, OnFail};
+use laguna_base::settings::{DatasetSettings, TableSettings};
+use laguna_base::template::EnvLookup;
+use laguna_base::{Error, Result, TableName, Tier, suggest};
+use laguna_check::CheckSpec;
+
+use crate::graph::{Cycle, Graph};
+use crate::render::Renderer;
+
+/// The file that makes a folder a project.
+pub const PROJECT_FILE: &str = "laguna.yml";
+
+/// What loading needs besides the files.
+#[derive(Clone)]
+pub struct LoadOptions {
+    /// Values of `--var`; they win over `vars:` of the project.
+    pub vars: BTreeMap<String, serde_json::Value>,
+    /// Answers `env()`.
+    pub env: EnvLookup,
+}
+
+impl Default for LoadOptions {
+    /// No variables, and an empty environment.
+    fn default() -> Self {
+        LoadOptions { vars: BTreeMap::new(), env: Arc::new(|_| None) }
+    }
+}
+
+/// A project, checked and resolved.
+#[derive(Debug)]
+pub struct Project {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Root of the lake: an absolute path or a URL.
+    pub lake: String,
+    /// Options of the object store, rendered: may hold secrets.
+    pub storage: BTreeMap<String, String>,
+    /// Time zone of dates without a time.
+    pub timezone: Tz,
+    /// Tasks at once, at least 1.
+    pub parallel: usize,
+    /// How often a task is tried; its durations parse.
+    pub retries: Retries,
+    /// What a failed table means for the others.
+    pub release: ReleaseRule,
+    /// Raw datasets by name.
+    pub datasets: BTreeMap<TableName, Dataset>,
+    /// Models by name.
+    pub models: BTreeMap<TableName, Model>,
+    /// Who depends on whom.
+    pub graph: Graph,
+    /// The files that make the project what it is.
+    pub code: CodeArchive,
+    /// What is odd but not wrong, each with its place and a hint.
+    pub warnings: Vec<Error>,
+}
+
+/// One raw dataset.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// `raw.<dataset>`.
+    pub name: TableName,
+    /// Its file, relative to the project: `raw/flights.yml`.
+    pub file: String,
+    /// Its settings, templates rendered.
+    pub settings: DatasetSettings,
+}
+
+impl Dataset {
+    /// Whether `latest.<dataset>` exists: it needs a key, or batches that each are the whole.
+    pub fn has_latest(&self) -> bool {
+        !self.settings.key.is_empty() || self.settings.mode == Mode::Snapshot
+    }
+}
+
+/// One model.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// `sanitized.<table>` or `enhanced.<table>`.
+    pub name: TableName,
+    /// Its file, relative to the project: `sanitized/flights.sql`.
+    pub file: String,
+    /// Its text as typed.
+    pub source: String,
+    /// Its SQL after rendering.
+    pub sql: String,
+    /// Hash of the SQL's words; comments and layout don't count.
+    pub sql_hash: String,
+    /// Tables that its SQL reads, as named there: `latest.flights` and `quarantine.raw_flights` stay what they are.
+    pub inputs: BTreeSet<TableName>,
+    /// Tables that only its checks read.
+    pub check_inputs: BTreeSet<TableName>,
+    /// Its settings, templates rendered.
+    pub settings: TableSettings,
+    /// The file of its settings, when there is one.
+    pub settings_file: Option<String>,
+    /// What must be true of it, those of its columns first.
+    pub checks: Vec<CheckSpec>,
+    /// Functions of time or chance that it calls, as `now`.
+    pub volatile: Vec<String>,
+    /// Where its SQL names each table first: line and column in `source`.
+    pub(crate) places: BTreeMap<TableName, (usize, usize)>,
+}
+
+impl Model {
+    /// What a failed critical check does: as set, else `block` in enhanced and `warn` in sanitized.
+    pub fn on_fail(&self) -> OnFail {
+        self.settings.on_fail.unwrap_or(match self.name.tier {
+            Tier::Enhanced => OnFail::Block,
+            _ => OnFail::Warn,
+        })
+    }
+
+    /// Whether only its SQL is kept.
+    pub fn is_view(&self) -> bool {
+        self.settings.materialize == Materialize::View
+    }
+}
+
+/// The node that keeps the rows of `table`: `latest.x` and `quarantine.raw_x` belong to `raw.x`. `None` for tables
+/// of `system`, which are no part of the project.
+pub fn node_of(table: &TableName) -> Option<TableName> {
+    match table.tier {
+        Tier::Raw | Tier::Sanitized | Tier::Enhanced => Some(table.clone()),
+        Tier::Latest => Some(TableName { tier: Tier::Raw, table: table.table.clone() }),
+        Tier::Quarantine => [Tier::Raw, Tier::Sanitized, Tier::Enhanced].into_iter().find_map(|tier| {
+            let table = table.table.strip_prefix(tier.as_str())?.strip_prefix('_')?;
+            Some(TableName { tier, table: table.to_string() })
+        }),
+        Tier::System => None,
+    }
+}
+
+/// The files that make up a project's code, as they are stored with each release: settings, SQL, macros, notes.
+/// Data, the lake and hidden files are left out; secrets are not in it, because templates stay as typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CodeArchive {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl CodeArchive {
+    /// The files by path relative to the project, `/` between folders.
+    pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.files
+    }
+
+    /// 32 hexadecimal digits that change with any path or byte.
+    pub fn hash(&self) -> String {
+        let mut parts = Parts::new();
+        for (path, bytes) in &self.files {
+            parts.add(path);
+            parts.add(bytes);
+        }
+        parts.finish()
+    }
+}
+
+impl Project {
+    /// The nearest folder from `start` upwards that holds `laguna.yml`.
+    pub fn find(start: &Path) -> Result<PathBuf> {
+        folder::find(start)
+    }
+
+    /// Loads the project in the folder `dir`. All problems are reported together, see [`Error::others`].
+    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Project> {
+        let dir = folder::absolute(dir)?;
+        let files = folder::read_project(&dir)?;
+        let mut project = assemble(&dir, &files, options)?;
+        project.code.files = folder::read_rest(&project, files)?;
+        project.warnings.extend(text::misplaced(project.code.files.keys()));
+        Ok(project)
+    }
+
+    /// Loads a project from its files by relative path, as [`CodeArchive::files`] keeps them. `dir` is the folder
+    /// that relative paths in the settings start from; nothing is read from it.
+    pub fn load_files(
+        dir: &Path,
+        files: BTreeMap<String, Vec<u8>>,
+        options: &LoadOptions,
+    ) -> Result<Project> {
+        let mut project = assemble(dir, &files, options)?;
+        project.warnings.extend(text::misplaced(files.keys()));
+        project.code.files = files;
+        Ok(project)
+    }
+}
+
+/// Names that files declare, whether or not what stands in the files is right: one mistake is then one error.
+struct Names {
+    all: BTreeSet<TableName>,
+    /// Datasets that could be read.
+    datasets: BTreeMap<TableName, Dataset>,
+}
+
+fn assemble(dir: &Path, files: &BTreeMap<String, Vec<u8>>, options: &LoadOptions) -> Result<Project> {
+    let mut errors = Vec::new();
+    let mut warnings = Vec::new();
+    let listing = text::list(files, &mut errors);
+    let resolved = settings::resolve(dir, files, options, &mut errors, &mut warnings)?;
+    let all = listing.names();
+    let renderer =
+        match Renderer::new(resolved.vars.clone(), options.env.clone(), &listing.macros, all.clone()) {
+            Ok(renderer) => renderer,
+            Err(error) => {
+                errors.push(error);
+                return Err(
+                    Error::many(errors).unwrap_or_else(|| Error::internal("templates failed silently"))
+                );
+            }
+        };
+    let datasets = datasets::load(&listing, &renderer, &mut errors, &mut warnings);
+    let names = Names { all, datasets };
+    let models = models::load(&listing, &names, &renderer, &mut errors, &mut warnings);
+    // A model that could not be read has no edges: only whole projects are searched for cycles.
+    let graph = connect(&names.datasets, &models, &mut errors, &mut warnings);
+    if let Some(error) = Error::many(errors) {
+        return Err(error);
+    }
+    Ok(Project {
+        dir: dir.to_path_buf(),
+        name: resolved.name,
+        lake: resolved.lake,
+        storage: resolved.storage,
+        timezone: resolved.timezone,
+        parallel: resolved.parallel,
+        retries: resolved.retries,
+        release: resolved.release,
+        datasets: names.datasets,
+        models,
+        graph,
+        code: CodeArchive::default(),
+        warnings,
+    })
+}
+
+fn connect(
+    datasets: &BTreeMap<TableName, Dataset>,
+    models: &BTreeMap<TableName, Model>,
+    errors: &mut Vec<Error>,
+    warnings: &mut Vec<Error>,
+) -> Graph {
+    let nodes_of = |tables: &BTreeSet<TableName>| tables.iter().filter_map(node_of).collect::<BTreeSet<_>>();
+    let mut nodes: BTreeMap<TableName, BTreeSet<TableName>> =
+        datasets.keys().map(|name| (name.clone(), BTreeSet::new())).collect();
+    let mut checks = BTreeMap::new();
+    for (name, model) in models {
+        nodes.insert(name.clone(), nodes_of(&model.inputs));
+        checks.insert(name.clone(), nodes_of(&model.check_inputs));
+    }
+    match Graph::new(&nodes, &checks) {
+        Ok(graph) => {
+            for (name, input) in graph.left_out() {
+                let file = models.get(name).and_then(|model| model.settings_file.clone()).unwrap_or_default();
+                warnings.push(
+                    Error::project(format!("a check of {name} reads {input}, which depends on {name}"))
+                        .at(file, 0, 0)
+                        .hint(format!("the check sees the {input} that was released before")),
+                );
+            }
+            graph
+        }
+        Err(cycles) => {
+            errors.extend(cycles.iter().map(|cycle| cycle_error(cycle, models)));
+            Graph::default()
+        }
+    }
+}
+
+fn cycle_error(Cycle(path): &Cycle, models: &BTreeMap<TableName, Model>) -> Error {
+    let words: Vec<String> = path.iter().map(ToString::to_string).collect();
+    let files: Vec<String> = path[..path.len() - 1]
+        .iter()
+        .filter_map(|name| models.get(name).map(|model| model.file.clone()))
+        .collect();
+    let error = Error::project(format!("models depend on each other in a circle: {}", words.join(" -> ")))
+        .hint(format!("take one of these reads away: {}", files.join(", ")));
+    // The first model's SQL names the last one before it in the circle.
+    let first = path.first().and_then(|name| models.get(name));
+    let before = path.iter().rev().nth(1);
+    match (first, before) {
+        (Some(model), Some(before)) => {
+            let (line, column) = model
+                .places
+                .iter()
+                .find(|(table, _)| node_of(table).as_ref() == Some(before))
+                .map_or((0, 0), |(_, place)| *place);
+            error.at(&model.file, line, column)
+        }
+        _ => error,
+    }
+}
+
+/// The nearest of `names` to `name`: the same table in another tier counts as nearest.
+fn nearest_table(name: &str, names: &BTreeSet<TableName>) -> String {
+    let table = name.rsplit('.').next().unwrap_or(name);
+    let twins: Vec<String> =
+        names.iter().filter(|known| known.table == table).map(ToString::to_string).collect();
+    if !twins.is_empty() {
+        return format!("did you mean `{}`?", twins.join("` or `"));
+    }
+    let known: Vec<String> = names.iter().map(ToString::to_string).collect();
+    if let Some(near) = suggest::nearest(name, known.iter()) {
+        return format!("did you mean `{near}`?");
+    }
+    let tables: Vec<&str> = names.iter().map(|known| known.table.as_str()).collect();
+    if let Some(near) = suggest::nearest(table, tables.iter()) {
+        let full: Vec<&String> = known.iter().filter(|known| known.ends_with(&format!(".{near}"))).collect();
+        if let Some(full) = full.first() {
+            return format!("did you mean `{full}`?");
+        }
+    }
+    suggest::hint(name, known.iter())
+}
+
+#[cfg(test)]
+mod tests;
