@@ -22,8 +22,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use laguna_base::{Error, Result};
 use object_store::ObjectMeta;
-use object_store::path::Path;
 
+use crate::snapshot::data_path;
 use crate::{DataFile, Lake, Snapshot};
 use statistics::FileStatistics;
 
@@ -163,8 +163,8 @@ impl SnapshotTable {
     }
 
     fn partitioned_file(&self, file: &DataFile) -> DataFusionResult<PartitionedFile> {
-        let location = Path::parse(format!("{}/{}", self.snapshot.table.path(), file.path))
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let location = data_path(&self.snapshot.table, &file.path)
+            .map_err(|error| DataFusionError::External(error.to_string().into()))?;
         let meta = ObjectMeta {
             location,
             last_modified: file.modified.to_datetime(),

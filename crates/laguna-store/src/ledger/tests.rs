@@ -93,10 +93,26 @@ async fn ended_runs_are_folded_once_and_running_ones_stay() {
     assert_eq!(stored(&lake).await, (vec!["a failed".to_string(), "b done".to_string()], vec![2, 2, 2, 2]));
     let open = lake.open_runs().await.unwrap();
     assert_eq!((open.len(), open[0].outcome.as_str()), (1, "running"));
-    lake.save_run(&run("c", "interrupted")).await.unwrap();
+    // A run that ended before its first task.
+    let mut early = run("c", "interrupted");
+    early.tasks.clear();
+    lake.save_run(&early).await.unwrap();
     lake.fold_runs().await.unwrap();
-    assert_eq!(stored(&lake).await.1, [3, 3, 3, 3]);
+    assert_eq!(stored(&lake).await.1, [3, 2, 2, 2]);
     assert!(lake.open_runs().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_first_run_without_tasks_makes_empty_tables() {
+    let (lake, _, _) = lake();
+    let mut first = run("a", "failed");
+    first.tasks.clear();
+    lake.save_run(&first).await.unwrap();
+    lake.fold_runs().await.unwrap();
+    assert_eq!(stored(&lake).await, (vec!["a failed".to_string()], vec![1, 0, 0, 0]));
+    lake.save_run(&run("b", "done")).await.unwrap();
+    lake.fold_runs().await.unwrap();
+    assert_eq!(stored(&lake).await.1, [2, 1, 1, 1]);
 }
 
 #[tokio::test]
