@@ -12,6 +12,7 @@ pub mod latest;
 pub mod lease;
 pub mod ledger;
 mod log;
+mod objects;
 mod partition;
 pub mod release;
 pub mod scan;
@@ -20,8 +21,6 @@ pub mod staged;
 mod stats;
 pub mod types;
 pub mod writer;
-
-mod objects;
 
 pub use commit::CommitNote;
 pub use lake::Lake;

@@ -13,7 +13,7 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::Result as DataFusionResult;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -22,8 +22,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use laguna_base::{Error, Result};
 use object_store::ObjectMeta;
-use object_store::path::Path;
 
+use crate::snapshot::data_path;
 use crate::{DataFile, Lake, Snapshot};
 use statistics::FileStatistics;
 
@@ -163,8 +163,10 @@ impl SnapshotTable {
     }
 
     fn partitioned_file(&self, file: &DataFile) -> DataFusionResult<PartitionedFile> {
+        let location = data_path(&self.snapshot.table, &file.path)
+            .map_err(|error| DataFusionError::External(error.to_string().into()))?;
         let meta = ObjectMeta {
-            location: Path::from(format!("{}/{}", self.snapshot.table.path(), file.path)),
+            location,
             last_modified: file.modified.to_datetime(),
             size: file.size,
             e_tag: None,

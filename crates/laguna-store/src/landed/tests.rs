@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use laguna_base::clock::FixedClock;
 use laguna_base::{ErrorKind, Instant, TableName};
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::ObjectStoreExt;
 
 use super::{Landed, LandedFile};
 use crate::Lake;

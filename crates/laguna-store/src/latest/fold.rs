@@ -18,6 +18,7 @@ use super::resolve::{self, DELETED, Only, Previous, Span};
 use super::state::{self, Buckets, State};
 use super::tombstone::{self, Tombstones};
 use super::{LatestRule, as_raw, bucket};
+use crate::content::ContentHash;
 use crate::types::{normalize_batch, schema_to_json};
 use crate::{DataFile, Lake, Snapshot, Staged, TableWriter, WriteOptions};
 
@@ -37,8 +38,16 @@ pub(super) async fn fold(
     if old.as_ref().is_some_and(|(_, state)| state.absorbed == raw.version || state.watermark >= until) {
         return Ok(());
     }
-    let mut fold =
-        Fold { lake, raw: &raw, rule, session, until, adds: Vec::new(), buckets: Buckets::default() };
+    let mut fold = Fold {
+        lake,
+        raw: &raw,
+        rule,
+        session,
+        until,
+        adds: Vec::new(),
+        buckets: Buckets::default(),
+        content: ContentHash::default(),
+    };
     let (base, removes, tombstones) = if rule.mode == Mode::Snapshot {
         fold.buckets.count = 1;
         let plan = resolve::snapshot(lake, &raw, rule, until)?;
@@ -63,7 +72,7 @@ pub(super) async fn fold(
         adds: fold.adds,
         removes,
         rows,
-        content: None,
+        content: base.is_none().then_some(fold.content),
         note: state.note(rule, &raw),
         verdicts: serde_json::Value::Null,
     };
@@ -79,6 +88,7 @@ struct Fold<'a> {
     until: Instant,
     adds: Vec<DataFile>,
     buckets: Buckets,
+    content: ContentHash,
 }
 
 /// Base version, files of it that go, and the path of the new tombstones.
@@ -224,7 +234,9 @@ impl Fold<'_> {
             return Err(error);
         }
         for (bucket, writer) in writers {
-            for file in writer.finish().await?.files {
+            let written = writer.finish().await?;
+            self.content.merge(&written.content);
+            for file in written.files {
                 self.buckets.files.insert(file.path.clone(), bucket);
                 self.adds.push(file);
             }

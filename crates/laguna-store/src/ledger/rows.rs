@@ -69,6 +69,7 @@ pub fn schemas() -> Vec<(TableName, SchemaRef)> {
                 ("run", &text),
                 ("node", &text),
                 ("check", &text),
+                ("label", &text),
                 ("column", &text),
                 ("severity", &text),
                 ("success", &DataType::Boolean),
@@ -157,6 +158,7 @@ fn check_columns(tasks: &[(&RunRecord, &TaskRecord)]) -> Vec<ArrayRef> {
         texts(verdicts.iter().map(|(run, _, _)| Some(run.id.as_str()))),
         texts(verdicts.iter().map(|(_, task, _)| Some(task.node.as_str()))),
         text("check"),
+        text("label"),
         text("column"),
         text("severity"),
         Arc::new(BooleanArray::from_iter(

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use laguna_base::clock::FixedClock;
 use laguna_base::{ErrorKind, Instant, TableName};
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::ObjectStoreExt;
 
 use super::{CheckSummary, Release, ReleasedTable};
 use crate::Lake;
