@@ -171,8 +171,8 @@ fn a_row_beyond_every_limit_is_set_aside() {
     text.extend(std::iter::repeat_n(b'y', 17 << 20));
     text.extend_from_slice(b"\n3,z\n");
     let landed = land(&[("a.csv", &text)], options()).unwrap();
-    assert_eq!(landed.rows(), ["1|x", "3|z"]);
     assert_eq!(landed.places, [(0, 1), (0, 3)]);
+    assert_eq!(landed.rows(), ["1|x", "3|z"]);
     assert_eq!(landed.reasons(), ["2: the row is longer than 16 MiB"]);
     assert_eq!(landed.rejected[0].raw.len(), 64 << 10);
 }

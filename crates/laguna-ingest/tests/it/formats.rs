@@ -167,7 +167,9 @@ fn avro_comes_with_its_types() {
     assert_eq!(landed.types(), ["id Int64", "s Utf8"]);
     assert_eq!(landed.rows(), ["1|x", "2|y", "1|x", "2|y"]);
     assert_eq!(landed.outcome.files[0].hash, laguna_base::hash::of(&bytes));
-    assert!(land(&[("a.avro", &bytes[..bytes.len() - 5])], options()).is_err());
+    for lost in [5, 17, 20] {
+        assert!(land(&[("a.avro", &bytes[..bytes.len() - lost])], options()).is_err(), "{lost}");
+    }
 }
 
 #[test]

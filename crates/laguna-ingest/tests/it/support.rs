@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -55,10 +55,6 @@ impl Landed {
     /// `name type` of each column.
     pub fn types(&self) -> Vec<String> {
         self.schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect()
-    }
-
-    pub fn column(&self, name: &str) -> ArrayRef {
-        self.batch.column_by_name(name).unwrap().clone()
     }
 
     /// `row: reason` of each rejected row.
