@@ -454,9 +454,8 @@ async fn look(pass: &Arc<Pass>, parallel: usize, progress: &(dyn Fn(u64) + Send 
         progress(0);
     }
     while let Some(done) = readers.join_next().await {
-        match done.map_err(panicked)? {
-            Err(Stop::Error(error)) => return Err(error),
-            _ => {}
+        if let Err(Stop::Error(error)) = done.map_err(panicked)? {
+            return Err(error);
         }
     }
     Ok(findings)

@@ -30,6 +30,9 @@ const ENTRIES: [Entry; 4] = [
     Entry { word: Word::Avro, extensions: &["avro"], open: avro::open },
 ];
 
+/// Why such a row is set aside.
+pub const LONG: &str = "the row is longer than 16 MiB";
+
 struct Entry {
     word: Word,
     extensions: &'static [&'static str],
@@ -140,12 +143,7 @@ impl Block for LongRow {
         let parsed = target.batch(Vec::new(), 0, None).map_err(Stop::from).map(|batch| Parsed {
             batch,
             rows: RowNumbers::From(self.row),
-            bad: vec![BadRow {
-                row: self.row,
-                raw: raw_text(&self.start),
-                json: None,
-                reason: "the row is longer than 16 MiB".into(),
-            }],
+            bad: vec![BadRow { row: self.row, raw: raw_text(&self.start), json: None, reason: LONG.into() }],
         });
         Box::new(std::iter::once(parsed))
     }

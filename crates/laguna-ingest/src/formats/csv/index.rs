@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::Dialect;
+use crate::formats::LONG;
 
 const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -100,7 +101,8 @@ impl Index {
                     let blank = width > 1 && strip(&text[row_start..hit]).is_empty();
                     index.ends.push(hit as u32);
                     let found = index.ends.len() - base;
-                    if found == width && !blank {
+                    let long = hit - row_start > dialect.max_row;
+                    if found == width && !blank && !long {
                         index.starts.push(row_start as u32);
                         index.lines.push(line);
                         // The line break may be two bytes long.
@@ -113,8 +115,12 @@ impl Index {
                     } else {
                         index.ends.truncate(base);
                         if !blank {
-                            let reason =
-                                format!("the row has {found} {}, the file has {width}", plural(found));
+                            let reason = match long {
+                                true => LONG.to_string(),
+                                false => {
+                                    format!("the row has {found} {}, the file has {width}", plural(found))
+                                }
+                            };
                             index.bad.push((line, row_start as u32, hit as u32, reason));
                         }
                     }

@@ -22,6 +22,9 @@ use crate::scalar::{self, Zone};
 use crate::target::{Place, Target, Trust};
 use crate::types::word;
 
+/// Columns, null where no row has a value, and the rows that don't fit with the reason.
+type Columns = (Vec<Option<ArrayRef>>, HashMap<usize, String>);
+
 type Fieldset<'a, 'v> = &'v [(std::borrow::Cow<'a, str>, Node<'a>)];
 
 /// What an object's fields say of the columns.
@@ -53,11 +56,7 @@ fn is_typed(node: &Node, zone: Zone) -> bool {
 }
 
 /// The columns of `rows`, and the rows that don't fit with the reason.
-pub fn build(
-    rows: &[Fieldset],
-    target: &Target,
-    on_new: OnNewColumn,
-) -> Result<(Vec<Option<ArrayRef>>, HashMap<usize, String>), Stop> {
+pub fn build(rows: &[Fieldset], target: &Target, on_new: OnNewColumn) -> Result<Columns, Stop> {
     let width = target.schema.fields().len();
     let mut values: Vec<Vec<Option<&Node>>> = vec![vec![None; rows.len()]; width];
     let mut faults = HashMap::new();

@@ -16,7 +16,7 @@ use laguna_base::{Error, Result};
 
 use self::split::{Layout, Scanner};
 use self::value::Value;
-use super::{BLOCK, BadRow, Block, Format, LongRow, MAX_ROW, Parsed, Parsing, SendBlock, Stop};
+use super::{BLOCK, BadRow, Block, Format, LONG, LongRow, MAX_ROW, Parsed, Parsing, SendBlock, Stop};
 use crate::InputFile;
 use crate::evidence::Findings;
 use crate::input::{self, Input};
@@ -224,7 +224,7 @@ type Fields<'a> = Vec<(std::borrow::Cow<'a, str>, value::Node<'a>)>;
 
 fn object(text: &[u8]) -> Result<Fields<'_>, String> {
     if text.len() > MAX_ROW {
-        return Err("the row is longer than 16 MiB".into());
+        return Err(LONG.into());
     }
     let text = std::str::from_utf8(text).map_err(|_| "the row is not valid UTF-8".to_string())?;
     match value::parse(text)?.value {

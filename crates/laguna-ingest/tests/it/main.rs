@@ -1,0 +1,5 @@
+//! Files in, rows out: through the public door only.
+
+mod csv;
+mod formats;
+mod support;
