@@ -1,1 +1,26 @@
+//! What does SQL say? The one session builder: names, latest views, as-of, time travel, read-only, output formats.
 //!
+//! Every statement (model, check, command line, later every door) runs in a [`Session`] of one [`Engine`]. This room
+//! never writes to the lake.
+
+pub mod engine;
+pub mod session;
+pub mod tables;
+
+mod catalog;
+mod functions;
+mod guard;
+mod lake_tables;
+mod system;
+
+pub mod errors;
+pub mod output;
+pub mod script;
+pub mod timetravel;
+
+pub use engine::{Engine, EngineOptions};
+pub use errors::{in_file, translate};
+pub use lake_tables::{LakeTables, Moment};
+pub use session::{Partitioned, QueryResult, Session, volatile_functions};
+pub use tables::{Pin, Resolved, Tables};
+pub use timetravel::base_name;

@@ -1,10 +1,18 @@
 //! Committing to a Delta log: put-if-absent of the next entry, read back on any doubt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use laguna_base::{Instant, Result, TableName};
+use arrow::datatypes::SchemaRef;
+use futures::{StreamExt, TryStreamExt};
+use laguna_base::{Error, Instant, Result, TableName};
+use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use crate::checkpoint::INTERVAL;
+use crate::log::{self, Action, Add, Metadata, Protocol, Remove, State, Transaction};
+use crate::snapshot::data_path;
+use crate::types::{merge, schema_from_json, schema_to_json};
 use crate::{DataFile, Lake, Snapshot, Staged};
 
 /// What Laguna keeps in `commitInfo.laguna` of each of its commits.
@@ -48,24 +56,257 @@ impl Lake {
     /// the same run) is at the head already is not repeated. On any error of the put the log is read back: the
     /// answer is true, not hopeful. A lost race is [`laguna_base::ErrorKind::Conflict`].
     pub async fn commit(&self, staged: &Staged) -> Result<u64> {
-        let _ = staged;
-        unimplemented!()
+        self.prepare_for_writing().await?;
+        let mut note = staged.note.clone();
+        note.run.get_or_insert_with(|| staged.run.clone());
+        let head = log::replay(self, &staged.table, None).await?;
+        if let Some(head) = &head
+            && note.fingerprint.is_some()
+            && (&head.note.fingerprint, &head.note.run) == (&note.fingerprint, &note.run)
+        {
+            return Ok(head.version);
+        }
+        let change = Change {
+            operation: "WRITE",
+            parameters: json!({"mode": "Overwrite", "partitionBy": json!(staged.partition_columns).to_string()}),
+            schema: schema_from_json(&staged.schema)?,
+            partition_columns: staged.partition_columns.clone(),
+            transaction: None,
+            note,
+            ..Change::between(head.as_ref(), self.staged_files(staged).await?)
+        };
+        change.commit(self, &staged.table, head).await
     }
 
     /// Appends `files` to a table (created with `schema` when it does not exist; new columns of `schema` are added)
     /// in one commit that carries the application transaction `(app, version)`. When the table has that transaction
     /// already nothing is written and its head is returned: `Appended::repeated`.
     pub async fn append(&self, append: Append) -> Result<Appended> {
-        let _ = append;
-        unimplemented!()
+        self.prepare_for_writing().await?;
+        let head = log::replay(self, &append.table, None).await?;
+        if let (Some(head), Some((app, version))) = (&head, &append.transaction)
+            && head.transactions.get(app).is_some_and(|last| last >= version)
+        {
+            return Ok(Appended { version: head.version, repeated: true });
+        }
+        if head.as_ref().map(|head| head.version) != append.base.as_ref().map(|base| base.version) {
+            return Err(lost(&append.table));
+        }
+        let (schema, partition_columns) = match &head {
+            Some(head) => {
+                let known = schema_from_json(&head.metadata.schema_string)?;
+                (merge(&append.table, &known, &append.schema)?, head.metadata.partition_columns.clone())
+            }
+            None => {
+                let columns =
+                    append.files.first().map(|file| file.partition_values.keys().cloned().collect());
+                (append.schema.clone(), columns.unwrap_or_default())
+            }
+        };
+        let transaction = append.transaction.clone();
+        let change = Change {
+            operation: "WRITE",
+            parameters: json!({"mode": "Append", "partitionBy": json!(partition_columns).to_string()}),
+            schema,
+            partition_columns,
+            adds: append.files,
+            removes: Vec::new(),
+            transaction: append.transaction,
+            note: append.note,
+        };
+        match change.commit(self, &append.table, head).await {
+            Ok(version) => Ok(Appended { version, repeated: false }),
+            Err(error) if error.kind() == laguna_base::ErrorKind::Conflict => {
+                // The winner may be an earlier try of ours.
+                let head = log::replay(self, &append.table, None).await?;
+                match (head, transaction) {
+                    (Some(head), Some((app, version)))
+                        if head.transactions.get(&app).is_some_and(|last| *last >= version) =>
+                    {
+                        Ok(Appended { version: head.version, repeated: true })
+                    }
+                    _ => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the head of `table` equal to its version `to` by a new commit (rollback). Returns the new version, or
     /// the head's when it is equal already.
     pub async fn restore(&self, table: &TableName, to: u64, note: CommitNote) -> Result<u64> {
-        let _ = (table, to, note);
-        unimplemented!()
+        self.prepare_for_writing().await?;
+        let missing = || Error::project(format!("the table {table} does not exist"));
+        let wanted = log::replay(self, table, Some(to)).await?.ok_or_else(missing)?;
+        let head = log::replay(self, table, None).await?.ok_or_else(missing)?;
+        let schema = schema_from_json(&wanted.metadata.schema_string)?;
+        let change = Change {
+            operation: "RESTORE",
+            parameters: json!({"version": to.to_string()}),
+            schema,
+            partition_columns: wanted.metadata.partition_columns.clone(),
+            transaction: None,
+            note,
+            ..Change::between(Some(&head), wanted.files)
+        };
+        if change.adds.is_empty()
+            && change.removes.is_empty()
+            && change.metadata(table, Some(&head))?.is_none()
+        {
+            return Ok(head.version);
+        }
+        self.check_present(table, &change.adds).await?;
+        change.commit(self, table, Some(head)).await
     }
+
+    /// Refuses to bring back files that are gone.
+    async fn check_present(&self, table: &TableName, files: &[DataFile]) -> Result<()> {
+        futures::stream::iter(files)
+            .map(|file| async move {
+                let path = data_path(table, &file.path)?;
+                match self.objects().head(&path).await {
+                    Ok(_) => Ok(()),
+                    Err(object_store::Error::NotFound { .. }) => Err(Error::stored(format!(
+                        "{table} cannot be restored: its file {} was deleted",
+                        file.path
+                    ))
+                    .hint("it was cleaned up: rebuild the table with run --as-of")),
+                    Err(error) => Err(self.read_error(path.as_ref(), error)),
+                }
+            })
+            .buffer_unordered(16)
+            .try_collect::<()>()
+            .await
+    }
+}
+
+/// What one commit changes.
+struct Change {
+    operation: &'static str,
+    parameters: serde_json::Value,
+    schema: SchemaRef,
+    partition_columns: Vec<String>,
+    adds: Vec<DataFile>,
+    removes: Vec<DataFile>,
+    transaction: Option<(String, i64)>,
+    note: CommitNote,
+}
+
+impl Change {
+    /// The adds and removes that lead from `head` to `files`; the rest is for the caller to fill in.
+    fn between(head: Option<&State>, files: Vec<DataFile>) -> Change {
+        let old = head.map(|head| head.files.as_slice()).unwrap_or_default();
+        let wanted: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let removes = old.iter().filter(|file| !wanted.contains(file.path.as_str())).cloned().collect();
+        let present: HashSet<&str> = old.iter().map(|file| file.path.as_str()).collect();
+        let adds = files.iter().filter(|file| !present.contains(file.path.as_str())).cloned().collect();
+        Change {
+            operation: "WRITE",
+            parameters: json!({}),
+            schema: arrow::datatypes::Schema::empty().into(),
+            partition_columns: Vec::new(),
+            adds,
+            removes,
+            transaction: None,
+            note: CommitNote::default(),
+        }
+    }
+
+    /// The metadata to write: of a new table, or where schema or partitions change.
+    fn metadata(&self, table: &TableName, head: Option<&State>) -> Result<Option<Metadata>> {
+        let schema_string = schema_to_json(&self.schema)?;
+        let Some(head) = head else {
+            return Ok(Some(Metadata {
+                id: uuid::Uuid::now_v7().to_string(),
+                name: Some(table.to_string()),
+                description: None,
+                format: Default::default(),
+                schema_string,
+                partition_columns: self.partition_columns.clone(),
+                configuration: [
+                    ("delta.checkpointInterval", INTERVAL.to_string()),
+                    ("delta.enableExpiredLogCleanup", "false".to_string()),
+                ]
+                .map(|(key, value)| (key.to_string(), Some(value)))
+                .into(),
+                created_time: None,
+            }));
+        };
+        let known = schema_from_json(&head.metadata.schema_string)?;
+        if known == self.schema && head.metadata.partition_columns == self.partition_columns {
+            return Ok(None);
+        }
+        Ok(Some(Metadata {
+            schema_string,
+            partition_columns: self.partition_columns.clone(),
+            ..head.metadata.clone()
+        }))
+    }
+
+    async fn commit(self, lake: &Lake, table: &TableName, head: Option<State>) -> Result<u64> {
+        if let Some(head) = &head {
+            log::check_writable(table, head)?;
+        }
+        for file in &self.adds {
+            let values = file.partition_values.keys().collect::<HashSet<_>>();
+            if values != self.partition_columns.iter().collect() {
+                return Err(Error::internal(format!("{} is not partitioned as {table} is", file.path)));
+            }
+        }
+        let now = lake.clock().now();
+        let millis = now.as_micros().div_euclid(1000);
+        let mut metadata = self.metadata(table, head.as_ref())?;
+        let version = head.as_ref().map_or(0, |head| head.version + 1);
+        let mut actions = vec![Action {
+            commit_info: Some(json!({
+                "timestamp": millis,
+                "operation": self.operation,
+                "operationParameters": self.parameters,
+                "engineInfo": format!("laguna/{}", env!("CARGO_PKG_VERSION")),
+                // Makes every try of every writer a different text: what is read back is ours or it is not.
+                "txnId": uuid::Uuid::now_v7().to_string(),
+                "laguna": self.note,
+            })),
+            ..Action::default()
+        }];
+        if head.is_none() {
+            let protocol = Protocol {
+                min_reader_version: 1,
+                min_writer_version: 2,
+                reader_features: None,
+                writer_features: None,
+            };
+            actions.push(Action { protocol: Some(protocol), ..Action::default() });
+            if let Some(metadata) = &mut metadata {
+                metadata.created_time = Some(millis);
+            }
+        }
+        actions.extend(metadata.map(|metadata| Action { meta_data: Some(metadata), ..Action::default() }));
+        actions.extend(self.transaction.map(|(app_id, version)| {
+            let txn = Transaction { app_id, version, last_updated: Some(millis) };
+            Action { txn: Some(txn), ..Action::default() }
+        }));
+        let removes = self.removes.iter().map(|file| Remove::of(file, now));
+        actions.extend(removes.map(|remove| Action { remove: Some(remove), ..Action::default() }));
+        actions.extend(self.adds.iter().map(|file| Action { add: Some(Add::of(file)), ..Action::default() }));
+
+        let mut content = Vec::new();
+        for action in &actions {
+            serde_json::to_writer(&mut content, action)
+                .map_err(|error| Error::internal("a commit cannot be written").caused_by(error))?;
+            content.push(b'\n');
+        }
+        if !log::put_entry(lake, table, version, content.into()).await? {
+            return Err(lost(table));
+        }
+        lake.checkpoint_when_due(table, version).await;
+        Ok(version)
+    }
+}
+
+fn lost(table: &TableName) -> Error {
+    Error::conflict(format!("another writer has changed {table} meanwhile"))
+        .hint("run again: it starts from the new state")
 }
 
 /// One append.

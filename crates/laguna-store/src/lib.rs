@@ -2,17 +2,22 @@
 //!
 //! Never parses SQL and knows nothing of models: it is told which rows go to which table.
 
+mod checkpoint;
 pub mod commit;
 pub mod content;
+mod durable;
 pub mod lake;
 pub mod landed;
 pub mod latest;
 pub mod lease;
 pub mod ledger;
+mod log;
+mod partition;
 pub mod release;
 pub mod scan;
 pub mod snapshot;
 pub mod staged;
+mod stats;
 pub mod types;
 pub mod writer;
 

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
-use laguna_base::{Instant, Result, TableName};
+use futures::{StreamExt, TryStreamExt};
+use laguna_base::{Error, Instant, Result, TableName};
+use object_store::ObjectStore;
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitNote, Lake};
+use crate::log::{self, State};
+use crate::types::schema_from_json;
+use crate::{CommitNote, Lake, stats};
 
 /// One version of one table. Immutable.
 #[derive(Debug, Clone)]
@@ -71,33 +76,77 @@ pub struct ColumnRange {
 impl DataFile {
     /// Statistics of this file's top-level columns by name; columns without statistics are absent.
     pub fn ranges(&self, schema: &SchemaRef) -> BTreeMap<String, ColumnRange> {
-        let _ = schema;
-        unimplemented!()
+        stats::ranges(self, schema)
+    }
+}
+
+/// Where a data file of `table` lies below the lake's root: `path` as it stands in [`DataFile::path`].
+pub fn data_path(table: &TableName, path: &str) -> Result<Path> {
+    let foreign = || {
+        Error::stored(format!("{table} names the file {path}, which lies outside its folder"))
+            .hint("shallow clones cannot be read: copy the table")
+    };
+    if path.contains("://") || path.starts_with('/') {
+        return Err(foreign());
+    }
+    Path::parse(format!("{}/{path}", table.path())).map_err(|error| foreign().caused_by(error))
+}
+
+impl Snapshot {
+    pub(crate) fn of(table: &TableName, state: State) -> Result<Snapshot> {
+        Ok(Snapshot {
+            table: table.clone(),
+            version: state.version,
+            schema: schema_from_json(&state.metadata.schema_string)?,
+            partition_columns: state.metadata.partition_columns,
+            files: state.files,
+            transactions: state.transactions,
+            note: state.note,
+        })
     }
 }
 
 impl Lake {
     /// The newest version of `table`; `None` when it does not exist.
     pub async fn head(&self, table: &TableName) -> Result<Option<Snapshot>> {
-        let _ = table;
-        unimplemented!()
+        match log::replay(self, table, None).await? {
+            Some(state) => Snapshot::of(table, state).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Number of the newest version, without reading its content.
     pub async fn head_version(&self, table: &TableName) -> Result<Option<u64>> {
-        let _ = table;
-        unimplemented!()
+        Ok(log::list(self, table).await?.newest())
     }
 
     /// One version of `table`. An error that names the valid range when it does not exist.
     pub async fn snapshot(&self, table: &TableName, version: u64) -> Result<Snapshot> {
-        let _ = (table, version);
-        unimplemented!()
+        let state = log::replay(self, table, Some(version)).await?;
+        let state = state.ok_or_else(|| Error::project(format!("the table {table} does not exist")))?;
+        Snapshot::of(table, state)
     }
 
     /// Tables that exist in one tier, sorted (one listing of folders that hold a `_delta_log`).
     pub async fn tables(&self, tier: laguna_base::Tier) -> Result<Vec<TableName>> {
-        let _ = tier;
-        unimplemented!()
+        let folder = tier.as_str();
+        let found = self
+            .objects()
+            .list_with_delimiter(Some(&Path::from(folder)))
+            .await
+            .map_err(|error| self.read_error(folder, error))?;
+        let names =
+            found.common_prefixes.iter().filter_map(|prefix| TableName::new(tier, prefix.filename()?).ok());
+        let mut tables: Vec<TableName> = futures::stream::iter(names)
+            .map(|table| async move {
+                let exists = self.head_version(&table).await?.is_some();
+                Ok::<_, Error>(exists.then_some(table))
+            })
+            .buffered(16)
+            .try_filter_map(async |table| Ok(table))
+            .try_collect()
+            .await?;
+        tables.sort();
+        Ok(tables)
     }
 }

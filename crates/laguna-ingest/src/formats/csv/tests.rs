@@ -1,0 +1,1 @@
+//! Cutting and indexing CSV agree whatever the block size.

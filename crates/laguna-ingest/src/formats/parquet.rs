@@ -1,0 +1,110 @@
+//! Apache Parquet: row groups side by side, batch by batch.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use laguna_base::settings::dataset::SourceSettings;
+use laguna_base::{Error, Result};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+
+use super::{Block, Format, Parsing, SendBlock, Stop, columnar};
+use crate::InputFile;
+use crate::discover::{hash_file, unreadable};
+use crate::evidence::Findings;
+use crate::scalar::Zone;
+use crate::target::Target;
+
+/// Rows in a batch.
+const ROWS: usize = 16_384;
+
+struct Parquet {
+    zone: Zone,
+}
+
+pub fn open(_: &InputFile, _: &SourceSettings, zone: Zone) -> Result<Arc<dyn Format>> {
+    Ok(Arc::new(Parquet { zone }))
+}
+
+fn damaged(file: &InputFile, error: ParquetError) -> Error {
+    Error::failed(format!("the file `{}` is no Parquet file that can be read", file.path))
+        .hint("is it complete? nothing of this batch has landed")
+        .caused_by(error)
+}
+
+fn metadata(file: &InputFile) -> Result<ArrowReaderMetadata> {
+    let opened = File::open(&file.absolute).map_err(|error| unreadable(&file.path, error))?;
+    ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).map_err(|error| damaged(file, error))
+}
+
+impl Format for Parquet {
+    fn sample(&self, file: &InputFile, _: usize) -> Result<Findings> {
+        if file.size == 0 {
+            return Ok(Findings::default());
+        }
+        columnar::findings(metadata(file)?.schema(), &file.path)
+    }
+
+    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<String> {
+        if file.size > 0 {
+            let metadata = metadata(file)?;
+            let mut row = 1;
+            for (group, meta) in metadata.metadata().row_groups().iter().enumerate() {
+                let size = meta.compressed_size().max(0) as u64;
+                let block = RowGroup {
+                    file: file.clone(),
+                    metadata: metadata.clone(),
+                    group,
+                    first_row: row,
+                    zone: self.zone,
+                };
+                row += meta.num_rows().max(0) as u64;
+                if !send(Box::new(block), 0) {
+                    break;
+                }
+                progress.fetch_add(size, Ordering::Relaxed);
+            }
+        }
+        hash_file(file)
+    }
+}
+
+struct RowGroup {
+    file: InputFile,
+    metadata: ArrowReaderMetadata,
+    group: usize,
+    first_row: u64,
+    zone: Zone,
+}
+
+impl Block for RowGroup {
+    fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing {
+        let opened = File::open(&self.file.absolute).map_err(|error| unreadable(&self.file.path, error));
+        let reader = opened.and_then(|opened| {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(opened, self.metadata.clone())
+                .with_row_groups(vec![self.group])
+                .with_batch_size(ROWS)
+                .build()
+                .map_err(|error| damaged(&self.file, error))
+        });
+        let reader = match reader {
+            Ok(reader) => reader,
+            Err(error) => return Box::new(std::iter::once(Err(Stop::Error(error)))),
+        };
+        let mut row = self.first_row;
+        Box::new(reader.map(move |batch| {
+            let batch = batch.map_err(|error| damaged(&self.file, error.into()))?;
+            let first = row;
+            row += batch.num_rows() as u64;
+            columnar::fit(&batch, &target, &self.file.path, self.zone, first)
+        }))
+    }
+
+    fn infer(self: Box<Self>, findings: &mut Findings) -> Result<()> {
+        findings.merge(columnar::findings(self.metadata.schema(), &self.file.path)?);
+        Ok(())
+    }
+}

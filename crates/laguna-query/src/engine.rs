@@ -1,0 +1,123 @@
+//! One engine a process: memory, spill, caches, and the state that every session is cloned from.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionState;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::SessionConfig;
+use laguna_base::{Error, Instant, Result};
+use laguna_store::Lake;
+
+use crate::catalog::{CATALOG, LOCAL};
+use crate::{Session, Tables, functions, translate};
+
+/// Share of the machine's memory that statements may use together, when nothing is said.
+const MEMORY_SHARE: f64 = 0.6;
+
+/// Limits of an engine.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// Bytes that all statements together may hold before they spill; default 60 % of the machine's.
+    pub memory: Option<u64>,
+    /// Partitions that a statement is split into; default the number of cores.
+    pub parallel: Option<usize>,
+}
+
+/// What all sessions of a process share. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    lake: Lake,
+    /// Built once: assembling the function registry and the rules costs milliseconds, a clone microseconds.
+    base: Arc<SessionState>,
+    zone: Tz,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("lake", &self.lake).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine over `lake`.
+    pub fn new(lake: Lake, options: EngineOptions) -> Result<Engine> {
+        let memory = options.memory.unwrap_or_else(|| (machine_memory() as f64 * MEMORY_SHARE) as u64);
+        let pool =
+            TrackConsumersPool::new(FairSpillPool::new(memory as usize), NonZeroUsize::MIN.saturating_add(4));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()
+            .map_err(|error| Error::internal("the query engine cannot start").caused_by(error))?;
+        let url = laguna_store::scan::object_store_url();
+        runtime.register_object_store(url.as_ref(), lake.objects().clone());
+        let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        let mut state = SessionStateBuilder::new()
+            .with_config(config(options.parallel.unwrap_or(cores).max(1)))
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .build();
+        functions::register(&mut state).map_err(translate)?;
+        Ok(Engine { lake, base: Arc::new(state), zone: Tz::UTC })
+    }
+
+    /// The zone in which `FOR TIMESTAMP AS OF '2026-11-22'` and the like are read; default UTC.
+    pub fn with_timezone(mut self, zone: Tz) -> Engine {
+        self.zone = zone;
+        self
+    }
+
+    /// The lake that sessions read.
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// A session in which names mean what `tables` says and `now()` answers `now`.
+    pub fn session(&self, tables: Arc<dyn Tables>, now: Instant) -> Session {
+        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone)
+    }
+
+    /// A state without any names, for plans that are made by hand.
+    pub fn state(&self) -> SessionState {
+        self.base.as_ref().clone()
+    }
+}
+
+fn config(partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, LOCAL)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_target_partitions(partitions)
+        .with_batch_size(8192);
+    let options = config.options_mut();
+    options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    options.sql_parser.collect_spans = true;
+    // Stored instants are UTC; `now()` and `timestamptz` must meet them without a cast.
+    options.execution.time_zone = Some("UTC".to_string());
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.enable_page_index = true;
+    options.execution.parquet.bloom_filter_on_read = true;
+    config
+}
+
+/// Bytes of memory that this process may use: the machine's, or its control group's where that is less.
+fn machine_memory() -> u64 {
+    const FALLBACK: u64 = 4 << 30;
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+    });
+    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    match (machine, group) {
+        (Some(machine), Some(group)) => machine.min(group),
+        (Some(bytes), None) | (None, Some(bytes)) => bytes,
+        (None, None) => FALLBACK,
+    }
+}

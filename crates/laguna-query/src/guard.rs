@@ -1,0 +1,144 @@
+//! What a statement may be: one, parsed, and unable to write or to reach outside the lake.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::common::TableReference;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::planner::object_name_to_table_reference;
+use datafusion::sql::sqlparser::ast::{
+    ObjectName, Query, SetExpr, Statement as Ast, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use laguna_base::{Error, Result};
+
+use crate::errors::{LABEL, read_only, translate};
+
+/// Nesting that a statement may have.
+const DEPTH: usize = 128;
+
+/// Parses exactly one statement and refuses all that is not reading.
+pub(crate) fn parse(sql: &str) -> Result<Statement> {
+    let mut statements = DFParserBuilder::new(sql)
+        .with_dialect(&PostgreSqlDialect {})
+        .with_recursion_limit(DEPTH)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| at_end(translate(error), sql))?;
+    let statement = statements
+        .pop_front()
+        .ok_or_else(|| Error::project("there is no statement in the text").hint("write a SELECT"))?;
+    if !statements.is_empty() {
+        return Err(Error::project("only one statement can run at a time")
+            .hint("put several into a file and use `laguna query -f FILE`"));
+    }
+    check(&statement)?;
+    Ok(statement)
+}
+
+/// Syntax errors without a place are about the end of the text.
+fn at_end(error: Error, sql: &str) -> Error {
+    let text = sql.trim_end();
+    let line = text.matches('\n').count() + 1;
+    let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    error.at(LABEL, line, column)
+}
+
+fn check(statement: &Statement) -> Result<()> {
+    match statement {
+        Statement::Statement(ast) => check_ast(ast),
+        Statement::Explain(explain) => check(&explain.statement),
+        Statement::CopyTo(_) | Statement::CreateExternalTable(_) | Statement::Reset(_) => Err(read_only()),
+    }
+}
+
+fn check_ast(ast: &Ast) -> Result<()> {
+    match ast {
+        Ast::Query(_)
+        | Ast::ExplainTable { .. }
+        | Ast::ShowTables { .. }
+        | Ast::ShowColumns { .. }
+        | Ast::ShowFunctions { .. }
+        | Ast::ShowVariable { .. }
+        | Ast::ShowVariables { .. } => {}
+        Ast::Explain { statement, .. } => check_ast(statement)?,
+        _ => return Err(read_only()),
+    }
+    match ast.visit(&mut Guard) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// Finds what hides inside a query.
+struct Guard;
+
+impl Visitor for Guard {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        match query.body.as_ref() {
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                ControlFlow::Break(read_only())
+            }
+            SetExpr::Select(select) if select.into.is_some() => ControlFlow::Break(read_only()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        let TableFactor::Table { name, version: Some(_), .. } = factor else {
+            return ControlFlow::Continue(());
+        };
+        // The planner would silently read the head.
+        let error =
+            Error::project(format!("the version of `{name}` is written in a way that is not known here"))
+                .hint("write FOR TIMESTAMP AS OF '2026-11-22T06:00:00Z' or FOR VERSION AS OF 3");
+        ControlFlow::Break(located(error, name))
+    }
+
+    fn pre_visit_statement(&mut self, statement: &Ast) -> ControlFlow<Error> {
+        match statement {
+            Ast::Insert(_) | Ast::Update(_) | Ast::Delete(_) | Ast::Merge(_) => {
+                ControlFlow::Break(read_only())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn located(error: Error, name: &ObjectName) -> Error {
+    match name.0.first().and_then(|part| part.as_ident()) {
+        Some(ident) if ident.span.start.line > 0 => {
+            error.at(LABEL, ident.span.start.line as usize, ident.span.start.column as usize)
+        }
+        _ => error,
+    }
+}
+
+/// Line and column (from 1) of the first mention of each table.
+pub(crate) fn places(statement: &Statement) -> HashMap<TableReference, (usize, usize)> {
+    struct Places(HashMap<TableReference, (usize, usize)>);
+    impl Visitor for Places {
+        type Break = ();
+        fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+            if let (Some(ident), Ok(reference)) = (
+                name.0.first().and_then(|part| part.as_ident()),
+                object_name_to_table_reference(name.clone(), true),
+            ) {
+                let start = ident.span.start;
+                self.0.entry(reference).or_insert((start.line as usize, start.column as usize));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut places = Places(HashMap::new());
+    let mut inner = statement;
+    while let Statement::Explain(explain) = inner {
+        inner = &explain.statement;
+    }
+    if let Statement::Statement(ast) = inner {
+        let _ = ast.visit(&mut places);
+    }
+    places.0
+}

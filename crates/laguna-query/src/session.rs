@@ -1,0 +1,315 @@
+//! A session: statements of one reader at one moment, from text to streams of rows.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::{SQLOptions, SessionState};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
+use futures::future::join_all;
+use laguna_base::{Error, ErrorKind, Instant, Result, TableName, Tier, suggest};
+use laguna_store::Lake;
+
+use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
+use crate::errors::{LABEL, translate};
+use crate::{Tables, guard, timetravel};
+
+const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Statements of one reader at one moment. All of them see the same state of the lake.
+#[derive(Clone)]
+pub struct Session {
+    names: Arc<Names>,
+    state: SessionState,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+/// A running statement.
+pub struct QueryResult {
+    /// Columns of the result.
+    pub schema: SchemaRef,
+    /// The rows; its errors are made readable by [`crate::translate`].
+    pub stream: SendableRecordBatchStream,
+    /// The plan that runs, with its metrics.
+    pub physical: Arc<dyn ExecutionPlan>,
+}
+
+/// A running statement whose partitions are read side by side.
+pub struct Partitioned {
+    /// Columns of the result.
+    pub schema: SchemaRef,
+    /// One stream a partition; together they are the rows.
+    pub streams: Vec<SendableRecordBatchStream>,
+    /// The plan that runs, with its metrics.
+    pub physical: Arc<dyn ExecutionPlan>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        lake: Lake,
+        base: Arc<SessionState>,
+        tables: Arc<dyn Tables>,
+        now: Instant,
+        zone: Tz,
+    ) -> Session {
+        let names = Arc::new(Names::new(lake, base, tables, now, zone));
+        let state = state_in(&names, 0);
+        Session { names, state }
+    }
+
+    /// The logical plan of one statement that only reads. Places in errors carry the file name `sql`, see
+    /// [`crate::in_file`].
+    pub async fn plan(&self, sql: &str) -> Result<LogicalPlan> {
+        plan_with(&self.names, &self.state, sql, 0).await
+    }
+
+    /// Runs one statement as one stream.
+    pub async fn execute(&self, sql: &str) -> Result<QueryResult> {
+        let plan = self.plan(sql).await?;
+        self.execute_plan(&plan).await
+    }
+
+    /// Runs a plan of this session as one stream.
+    pub async fn execute_plan(&self, plan: &LogicalPlan) -> Result<QueryResult> {
+        let physical = self.physical(plan).await?;
+        let stream = execute_stream(physical.clone(), self.state.task_ctx()).map_err(translate)?;
+        Ok(QueryResult { schema: physical.schema(), stream, physical })
+    }
+
+    /// Runs one statement with one stream a partition.
+    pub async fn partitions(&self, sql: &str) -> Result<Partitioned> {
+        let plan = self.plan(sql).await?;
+        self.partitions_of(&plan).await
+    }
+
+    /// Runs a plan of this session with one stream a partition.
+    pub async fn partitions_of(&self, plan: &LogicalPlan) -> Result<Partitioned> {
+        let physical = self.physical(plan).await?;
+        let streams =
+            execute_stream_partitioned(physical.clone(), self.state.task_ctx()).map_err(translate)?;
+        Ok(Partitioned { schema: physical.schema(), streams, physical })
+    }
+
+    /// Columns of a statement, without running it.
+    pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef> {
+        let plan = self.plan(sql).await?;
+        let analyzed = self
+            .state
+            .analyzer()
+            .execute_and_check(plan, self.state.config_options(), |_, _| {})
+            .map_err(translate)?;
+        Ok(analyzed.schema().inner().clone())
+    }
+
+    /// The optimised physical plan of a logical one.
+    pub async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        self.state.create_physical_plan(plan).await.map_err(translate)
+    }
+
+    /// Makes `provider` known as the unqualified table `this`.
+    pub fn register_this(&self, provider: Arc<dyn TableProvider>) {
+        self.register("this", provider);
+    }
+
+    /// Makes `provider` known under an unqualified name.
+    pub fn register(&self, name: &str, provider: Arc<dyn TableProvider>) {
+        self.names.register(name, provider);
+    }
+
+    /// The engine's state behind this session.
+    pub fn state(&self) -> &SessionState {
+        &self.state
+    }
+}
+
+/// Names of the functions in `plan` that may answer differently each time, sorted. `now()` is not among them: it is
+/// the session's instant.
+pub fn volatile_functions(plan: &LogicalPlan) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    // The closures never fail, so neither do the walks.
+    let _ = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarFunction(function) = part
+                    && function.func.signature().volatility == Volatility::Volatile
+                {
+                    found.insert(function.func.name().to_string());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    found.into_iter().collect()
+}
+
+/// A state whose catalog is `names`, inside `depth` views.
+fn state_in(names: &Arc<Names>, depth: usize) -> SessionState {
+    let mut state = names.base.as_ref().clone();
+    state.register_catalog_list(Arc::new(Catalog { names: names.clone(), depth }));
+    let options = state.config_options().clone();
+    let properties = state.execution_props_mut();
+    properties.mark_start_execution(options);
+    properties.query_execution_start_time = Some(names.now.to_datetime());
+    state
+}
+
+/// Plans one statement inside `depth` views.
+pub(crate) async fn plan_in(names: &Arc<Names>, sql: &str, depth: usize) -> Result<LogicalPlan> {
+    plan_with(names, &state_in(names, depth), sql, depth).await
+}
+
+async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: usize) -> Result<LogicalPlan> {
+    let sql = timetravel::rewrite_in(sql, names.zone)?;
+    let statement = guard::parse(&sql)?;
+    let references = state.resolve_table_references(&statement).map_err(translate)?;
+    if references.iter().any(|reference| reference.schema() == Some(INFORMATION_SCHEMA)) {
+        names.list().await?;
+    }
+    // Tables are opened side by side; the planner then finds them in the session's memory.
+    let checks = join_all(references.iter().map(|reference| check_reference(names, reference, depth))).await;
+    let wrong: Vec<(&TableReference, Error)> =
+        references.iter().zip(checks).filter_map(|(name, check)| Some((name, check.err()?))).collect();
+    if !wrong.is_empty() {
+        let places = guard::places(&statement);
+        let errors = wrong.into_iter().map(|(reference, error)| match places.get(reference) {
+            Some((line, column)) if *line > 0 && error.kind() == ErrorKind::Project => {
+                error.at(LABEL, *line, *column)
+            }
+            _ => error,
+        });
+        return Err(Error::many(errors.collect())
+            .unwrap_or_else(|| Error::internal("a table cannot be opened and does not say why")));
+    }
+    let plan =
+        state.statement_to_plan(statement).await.map_err(|error| explain(translate(error), &sql, state))?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)
+        .map_err(|_| crate::errors::read_only())?;
+    Ok(plan)
+}
+
+/// Opens what `reference` names.
+async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: usize) -> Result<()> {
+    if let Some(catalog) = reference.catalog()
+        && catalog != CATALOG
+    {
+        return Err(Error::project(format!("there is no catalog `{catalog}`"))
+            .hint(format!("tables are called schema.table; the only catalog is `{CATALOG}`")));
+    }
+    let table = reference.table();
+    let Some(schema) = reference.schema() else {
+        return match names.open(LOCAL, table, depth).await? {
+            Some(_) => Ok(()),
+            None => Err(unqualified(names, table).await?),
+        };
+    };
+    if schema == INFORMATION_SCHEMA {
+        return Ok(());
+    }
+    let schemas: Vec<&str> =
+        Tier::ALL.iter().map(|tier| tier.as_str()).chain([STAGED, INFORMATION_SCHEMA]).collect();
+    if !schemas.contains(&schema) {
+        return Err(
+            Error::project(format!("there is no schema `{schema}`")).hint(suggest::hint(schema, &schemas))
+        );
+    }
+    match names.open(schema, table, depth).await? {
+        Some(_) => Ok(()),
+        None => Err(absent(names, schema, table).await?),
+    }
+}
+
+async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> {
+    if let Some((base, pin)) = timetravel::split_pin(table) {
+        let when = match pin {
+            crate::Pin::Timestamp(at) => format!("at {at}"),
+            crate::Pin::Version(version) => format!("in version {version}"),
+        };
+        return Ok(Error::project(format!("there was no table `{schema}.{base}` {when}"))
+            .hint("`laguna history` lists the releases and their tables"));
+    }
+    let known: Vec<String> = if schema == STAGED {
+        names.tables.staged_names().await?.iter().map(staged_table).collect()
+    } else {
+        match schema.parse::<Tier>() {
+            Ok(tier) => names.tables.names(tier).await?,
+            Err(_) => Vec::new(),
+        }
+    };
+    let error = Error::project(format!("there is no table `{schema}.{table}`"));
+    if let Some(near) = suggest::nearest(table, &known) {
+        return Ok(error.hint(format!("did you mean `{schema}.{near}`?")));
+    }
+    // The right name in another schema is nearer than any other name in this one.
+    if let Some(elsewhere) = everywhere(names).await?.into_iter().find(|name| name.table == table) {
+        return Ok(error.hint(format!("did you mean `{elsewhere}`?")));
+    }
+    Ok(error.hint(suggest::hint(table, &known)))
+}
+
+async fn unqualified(names: &Arc<Names>, table: &str) -> Result<Error> {
+    let error = Error::project(format!("the table `{table}` lacks its schema"));
+    let all = everywhere(names).await?;
+    if let Some(name) = all.iter().find(|name| name.table == table) {
+        return Ok(error.hint(format!("did you mean `{name}`?")));
+    }
+    let tables: Vec<&str> = all.iter().map(|name| name.table.as_str()).collect();
+    let near = suggest::nearest(table, &tables);
+    match near.and_then(|near| all.iter().find(|name| name.table == near)) {
+        Some(name) => Ok(error.hint(format!("did you mean `{name}`?"))),
+        None => Ok(error.hint("write it as enhanced.table; SHOW TABLES lists all of them")),
+    }
+}
+
+/// All tables, the most refined first.
+async fn everywhere(names: &Arc<Names>) -> Result<Vec<TableName>> {
+    let mut all = Vec::new();
+    for tier in [Tier::Enhanced, Tier::Sanitized, Tier::Latest, Tier::Raw, Tier::Quarantine, Tier::System] {
+        let tables = names.tables.names(tier).await?;
+        all.extend(tables.into_iter().filter_map(|table| TableName::new(tier, table).ok()));
+    }
+    Ok(all)
+}
+
+/// Adds what the planner did not say: the place of a wrong column or function, and the nearest function.
+fn explain(error: Error, sql: &str, state: &SessionState) -> Error {
+    let named = |start: &str| error.message().strip_prefix(start)?.split('`').next().map(str::to_lowercase);
+    let function = named("there is no function `");
+    let Some(wrong) = function
+        .clone()
+        .or_else(|| named("there is no column `"))
+        .or_else(|| named("the column `"))
+        .map(|name| name.rsplit('.').next().unwrap_or(&name).to_string())
+    else {
+        return error;
+    };
+    let place = error.location().is_none().then(|| crate::script::find_word(sql, &wrong)).flatten();
+    let error = match place {
+        Some((line, column)) => error.at(LABEL, line, column),
+        None => error,
+    };
+    let Some(function) = function else { return error };
+    let mut known: Vec<&str> = state.scalar_functions().keys().map(String::as_str).collect();
+    known.extend(state.aggregate_functions().keys().map(String::as_str));
+    known.extend(state.window_functions().keys().map(String::as_str));
+    known.sort_unstable();
+    match suggest::nearest(&function, &known) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("SHOW FUNCTIONS lists all of them"),
+    }
+}
