@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use laguna_base::hash;
+use laguna_query::base_name;
 
 /// Functions whose answer is fixed for one run and changes with the next.
 const RUN_FUNCTIONS: [&str; 7] =
@@ -270,11 +271,6 @@ impl Visitor for ReadsVisitor {
         }
         ControlFlow::Continue(())
     }
-}
-
-/// A table's name without the version it is pinned to: `flights@v=3` is `flights`.
-fn base_name(name: &str) -> &str {
-    name.split_once('@').map_or(name, |(base, _)| base)
 }
 
 #[cfg(test)]

@@ -239,7 +239,15 @@ fn assemble(dir: &Path, files: &BTreeMap<String, Vec<u8>>, options: &LoadOptions
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     let listing = text::list(files, &mut errors);
-    let resolved = settings::resolve(dir, files, options, &mut errors, &mut warnings)?;
+    let resolved = match settings::resolve(dir, files, options, &mut errors, &mut warnings) {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            // Without the variables nothing can be rendered, but what is no YAML at all can be said.
+            errors.insert(0, error);
+            errors.extend(text::malformed(&listing));
+            return Err(Error::many(errors).unwrap_or_else(|| Error::internal("settings failed silently")));
+        }
+    };
     let all = listing.names();
     let renderer =
         match Renderer::new(resolved.vars.clone(), options.env.clone(), &listing.macros, all.clone()) {

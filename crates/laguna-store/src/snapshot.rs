@@ -135,10 +135,11 @@ impl Lake {
             .list_with_delimiter(Some(&Path::from(folder)))
             .await
             .map_err(|error| self.read_error(folder, error))?;
-        let mut names = Vec::new();
-        for prefix in &found.common_prefixes {
-            names.extend(prefix.filename().and_then(|name| TableName::new(tier, name).ok()));
-        }
+        let names: Vec<TableName> = found
+            .common_prefixes
+            .iter()
+            .filter_map(|prefix| TableName::new(tier, prefix.filename()?).ok())
+            .collect();
         let mut tables: Vec<TableName> = futures::stream::iter(names)
             .map(|table| async move {
                 let exists = self.head_version(&table).await?.is_some();

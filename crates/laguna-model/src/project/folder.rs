@@ -15,7 +15,8 @@ const FOLDERS: [&str; 4] = ["raw", "sanitized", "enhanced", "macros"];
 const CODE_EXTENSIONS: [&str; 9] = ["sql", "yml", "yaml", "json", "md", "txt", "toml", "py", "j2"];
 
 /// Folders that tools fill; they are no part of anybody's code.
-const TOOL_FOLDERS: [&str; 5] = ["node_modules", "target", "venv", "__pycache__", "site-packages"];
+const TOOL_FOLDERS: [&str; 6] =
+    ["_delta_log", "node_modules", "target", "venv", "__pycache__", "site-packages"];
 
 /// Files outside the project's own folders are code only up to this size, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -97,7 +98,8 @@ pub(super) fn read_rest(
     mut files: BTreeMap<String, Vec<u8>>,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
     let dir = &project.dir;
-    let lake = Path::new(&project.lake).strip_prefix(dir).ok().map(slashed);
+    let lake = project.lake.strip_prefix("file://").unwrap_or(&project.lake);
+    let lake = Path::new(lake).strip_prefix(dir).ok().map(slashed);
     let data: Vec<String> = project
         .datasets
         .values()
@@ -110,7 +112,9 @@ pub(super) fn read_rest(
             && lake.as_deref() != Some(path)
             && !data_folders.contains(&path)
             && !path.rsplit('/').next().is_some_and(|name| TOOL_FOLDERS.contains(&name))
+            // Another project, or a lake that the settings named before.
             && !dir.join(path).join(PROJECT_FILE).is_file()
+            && !dir.join(path).join("_laguna").is_dir()
     };
     let keep = |path: &str, size: u64| {
         is_code(path)

@@ -6,6 +6,7 @@ use laguna_base::settings::table::{CheckEntry, Materialize, OnFail};
 use laguna_base::settings::{TableSettings, parse_duration, yaml};
 use laguna_base::{Error, Result, TableName, Tier, suggest};
 use laguna_check::CheckSpec;
+use laguna_query::timetravel;
 
 use super::folder::in_parallel;
 use super::text::{File, Listing, place_of_key, place_of_text};
@@ -119,7 +120,17 @@ fn sql(
 ) -> Result<Sql, Vec<Error>> {
     let rendered =
         renderer.model(name, &file.path, &file.text).map_err(|error| vec![error.at(&file.path, 0, 0)])?;
-    let reads = deps::read(&rendered.sql).map_err(|refusal| {
+    // Phrases of time travel become pinned names: the rest of the text keeps its place.
+    let plain = timetravel::rewrite(&rendered.sql).map_err(|error| {
+        let (line, column) = error.location().map_or((0, 0), |place| (place.line, place.column));
+        let (line, column) = rendered.place(&file.text, line, column);
+        let clean = Error::project(renderer.without_secrets(error.message())).at(&file.path, line, column);
+        vec![match error.hint_text() {
+            Some(hint) => clean.hint(hint),
+            None => clean,
+        }]
+    })?;
+    let reads = deps::read(&plain).map_err(|refusal| {
         let (line, column) = rendered.place(&file.text, refusal.line, refusal.column);
         let error = Error::project(renderer.without_secrets(&refusal.message)).at(&file.path, line, column);
         vec![match refusal.hint {

@@ -96,6 +96,15 @@ fn a_wrong_table_says_where_it_is_and_what_was_meant() {
 }
 
 #[test]
+fn a_pinned_table_is_still_a_dependency() {
+    let sql = "SELECT * FROM raw.flights FOR VERSION AS OF 3 JOIN sanitized.planes USING (x)";
+    let project = load(&[RAW, ("sanitized/planes.sql", "SELECT 1 AS x"), ("enhanced/d.sql", sql)]).unwrap();
+    let model = &project.models[&name("enhanced.d")];
+    assert_eq!(model.inputs, BTreeSet::from([name("raw.flights"), name("sanitized.planes")]));
+    assert_eq!(model.sql, sql);
+}
+
+#[test]
 fn sql_that_is_no_model_says_where() {
     for (model, expected) in [
         ("SELECT a,\n  FORM raw.flights WHERE", "enhanced/delays.sql:2:"),

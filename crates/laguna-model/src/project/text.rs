@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use laguna_base::settings::{DatasetSettings, TableSettings, yaml};
 use laguna_base::{Error, Result, TableName, Tier, suggest};
 
 /// Folders whose files mean something.
@@ -111,6 +112,21 @@ pub(super) fn list(files: &BTreeMap<String, Vec<u8>>, errors: &mut Vec<Error>) -
         }
     }
     listing
+}
+
+/// What is wrong with the YAML of `listing` by itself.
+pub(super) fn malformed(listing: &Listing) -> Vec<Error> {
+    let datasets = listing
+        .datasets
+        .values()
+        .filter(|file| file.readable)
+        .filter_map(|file| yaml::parse::<DatasetSettings>(&file.path, &file.text).err());
+    let tables = listing
+        .settings
+        .values()
+        .filter(|file| file.readable)
+        .filter_map(|file| yaml::parse::<TableSettings>(&file.path, &file.text).err());
+    datasets.chain(tables).collect()
 }
 
 /// `bytes` as text without byte order mark.
