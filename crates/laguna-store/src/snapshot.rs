@@ -135,8 +135,12 @@ impl Lake {
             .list_with_delimiter(Some(&Path::from(folder)))
             .await
             .map_err(|error| self.read_error(folder, error))?;
-        let names =
-            found.common_prefixes.iter().filter_map(|prefix| TableName::new(tier, prefix.filename()?).ok());
+        // Collected, because a stream that borrows from the listing cannot move between threads.
+        let names: Vec<TableName> = found
+            .common_prefixes
+            .iter()
+            .filter_map(|prefix| TableName::new(tier, prefix.filename()?).ok())
+            .collect();
         let mut tables: Vec<TableName> = futures::stream::iter(names)
             .map(|table| async move {
                 let exists = self.head_version(&table).await?.is_some();
