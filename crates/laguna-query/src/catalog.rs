@@ -7,10 +7,12 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemTable, SchemaProvider, TableProvider};
 use datafusion::common::Result as EngineResult;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, cast, ident, lit};
 use datafusion::scalar::ScalarValue;
+use futures::future::BoxFuture;
 use laguna_base::{Error, Instant, Result, TableName, Tier};
 use laguna_store::Lake;
 
@@ -182,28 +184,42 @@ fn staged_name(table: &str) -> Option<TableName> {
     TableName::new(tier.parse().ok()?, table).ok()
 }
 
-/// A view's SQL, planned with the names of `names`.
-async fn view(names: Arc<Names>, name: &str, sql: &str, depth: usize) -> Result<Arc<dyn TableProvider>> {
-    if depth >= DEPTH {
-        return Err(Error::project(format!(
-            "the view `{name}` stands on more than {DEPTH} views, or on itself"
-        ))
-        .hint("materialise one of them as a table"));
-    }
-    let plan = Box::pin(plan_in(&names, sql, depth + 1)).await.map_err(|error| {
-        // The innermost view is the one to mend.
-        if error.message().starts_with(VIEW_FAILS) {
-            return error;
+/// A view's SQL, planned with the names of `names`. Boxed, because views stand on views.
+fn view<'a>(
+    names: Arc<Names>,
+    name: &'a str,
+    sql: &'a str,
+    depth: usize,
+) -> BoxFuture<'a, Result<Arc<dyn TableProvider>>> {
+    Box::pin(async move {
+        if depth >= DEPTH {
+            return Err(Error::project(format!(
+                "the view `{name}` stands on more than {DEPTH} views, or on itself"
+            ))
+            .hint("materialise one of them as a table"));
         }
-        // Places in a stored view mean nothing to who reads the outer statement.
-        let mut explained =
-            Error::new(error.kind(), format!("{VIEW_FAILS}`{name}` cannot be read: {}", error.message()));
-        if let Some(hint) = error.hint_text() {
-            explained = explained.hint(hint);
-        }
-        explained.caused_by(error)
-    })?;
-    Ok(Arc::new(ViewTable::new(plan, Some(sql.to_string()))))
+        // A task of its own has a stack of its own: views on views must not add up.
+        let text = sql.to_string();
+        let planned = SpawnedTask::spawn(async move { plan_in(&names, &text, depth + 1).await });
+        let planned = planned
+            .join()
+            .await
+            .map_err(|error| Error::internal(format!("planning the view `{name}` died")).caused_by(error))?;
+        let plan = planned.map_err(|error| {
+            // The innermost view is the one to mend.
+            if error.message().starts_with(VIEW_FAILS) {
+                return error;
+            }
+            // Places in a stored view mean nothing to who reads the outer statement.
+            let mut explained =
+                Error::new(error.kind(), format!("{VIEW_FAILS}`{name}` cannot be read: {}", error.message()));
+            if let Some(hint) = error.hint_text() {
+                explained = explained.hint(hint);
+            }
+            explained.caused_by(error)
+        })?;
+        Ok(Arc::new(ViewTable::new(plan, Some(sql.to_string()))) as Arc<dyn TableProvider>)
+    })
 }
 
 /// A table with fewer rows (arrival at or before an instant) and other columns (absent ones are null).

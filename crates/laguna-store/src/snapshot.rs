@@ -135,6 +135,7 @@ impl Lake {
             .list_with_delimiter(Some(&Path::from(folder)))
             .await
             .map_err(|error| self.read_error(folder, error))?;
+        // Collected, because a stream that borrows from the listing cannot move between threads.
         let names: Vec<TableName> = found
             .common_prefixes
             .iter()

@@ -1,6 +1,7 @@
 //! The query room through its public API: names, views, time travel, read-only, errors, over tables in memory.
 
 mod cases;
+mod lake;
 mod tables;
 
 use std::sync::Arc;
