@@ -10,6 +10,6 @@ pub mod settings;
 pub mod suggest;
 pub mod template;
 
-pub use clock::{Clock, Instant};
+pub use clock::{Clock, Instant, SystemClock};
 pub use error::{Error, ErrorKind, Location, Result};
 pub use name::{TableName, Tier};

@@ -28,3 +28,6 @@ pub use release::{Release, ReleasedTable};
 pub use snapshot::{DataFile, Snapshot};
 pub use staged::Staged;
 pub use writer::{TableWriter, WriteOptions};
+
+/// The object store library, in the one version of the workspace.
+pub use object_store;

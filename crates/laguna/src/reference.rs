@@ -1,0 +1,61 @@
+//! The reference under `docs/reference`, generated from the code: commands, project files, checks. A test compares it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use clap::{Command, CommandFactory};
+
+use crate::cli::Cli;
+
+/// Path below `docs/reference` and text of each page.
+pub fn pages() -> BTreeMap<String, String> {
+    let mut pages = BTreeMap::new();
+    pages.insert("commands.md".to_string(), commands());
+    pages.insert("checks.md".to_string(), checks());
+    for (name, schema) in laguna_model::json_schemas() {
+        let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+        pages.insert(format!("{name}.schema.json"), text + "\n");
+    }
+    pages
+}
+
+fn commands() -> String {
+    let mut text = String::from("# Commands\n\nGenerated from the code; `laguna COMMAND --help` prints the same.\n");
+    let mut cli = Cli::command().term_width(100);
+    cli.build();
+    section(&mut text, &mut cli.clone(), "laguna");
+    for command in cli.get_subcommands_mut() {
+        if command.get_name() != "help" {
+            let name = format!("laguna {}", command.get_name());
+            section(&mut text, command, &name);
+        }
+    }
+    text
+}
+
+fn section(text: &mut String, command: &mut Command, name: &str) {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let _ = write!(text, "\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
+}
+
+fn checks() -> String {
+    let mut text = String::from(
+        "# Checks\n\nGenerated from the code. Short names and Great Expectations' names are the same thing. Every check \
+         also takes `severity` (critical or warning), `name` and `description`; checks of values take `mostly`.\n",
+    );
+    for kind in laguna_check::all() {
+        let names = std::iter::once(kind.short).chain(kind.other_names.iter().copied());
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let _ = write!(text, "\n## {}\n\n{}\n\nNames: {}, `{}`.\n", kind.short, kind.doc, names.join(", "), kind.name);
+        if !kind.arguments.is_empty() {
+            let _ = write!(text, "\n| argument | meaning | needed |\n|---|---|---|\n");
+            for argument in kind.arguments {
+                let needed = if argument.required { "yes" } else { "" };
+                let _ = writeln!(text, "| `{}` | {} | {needed} |", argument.name, argument.doc);
+            }
+        }
+        let _ = write!(text, "\n```yaml\nchecks:\n  - {}\n```\n", kind.example);
+    }
+    text
+}
