@@ -161,14 +161,15 @@ impl Lake {
 
     /// Refuses to bring back files that are gone.
     async fn check_present(&self, table: &TableName, files: &[DataFile]) -> Result<()> {
-        futures::stream::iter(files)
+        // Owned paths, because a stream that borrows from the files cannot move between threads.
+        let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+        futures::stream::iter(paths)
             .map(|file| async move {
-                let path = data_path(table, &file.path)?;
+                let path = data_path(table, &file)?;
                 match self.objects().head(&path).await {
                     Ok(_) => Ok(()),
                     Err(object_store::Error::NotFound { .. }) => Err(Error::stored(format!(
-                        "{table} cannot be restored: its file {} was deleted",
-                        file.path
+                        "{table} cannot be restored: its file {file} was deleted"
                     ))
                     .hint("it was cleaned up: rebuild the table with run --as-of")),
                     Err(error) => Err(self.read_error(path.as_ref(), error)),

@@ -14,7 +14,7 @@ pub fn pages() -> BTreeMap<String, String> {
     pages.insert("checks.md".to_string(), checks());
     for (name, schema) in laguna_model::json_schemas() {
         let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
-        pages.insert(format!("{name}.schema.json"), text + "\n");
+        pages.insert(name.to_string(), text + "\n");
     }
     pages
 }
@@ -45,9 +45,9 @@ fn checks() -> String {
          also takes `severity` (critical or warning), `name` and `description`; checks of values take `mostly`.\n",
     );
     for kind in laguna_check::all() {
-        let names = std::iter::once(kind.short).chain(kind.other_names.iter().copied());
-        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-        let _ = write!(text, "\n## {}\n\n{}\n\nNames: {}, `{}`.\n", kind.short, kind.doc, names.join(", "), kind.name);
+        let mut names: Vec<String> = kind.names().map(|name| format!("`{name}`")).collect();
+        names.dedup();
+        let _ = write!(text, "\n## {}\n\n{}.\n\nNames: {}.\n", kind.short, capital(kind.doc), names.join(", "));
         if !kind.arguments.is_empty() {
             let _ = write!(text, "\n| argument | meaning | needed |\n|---|---|---|\n");
             for argument in kind.arguments {
@@ -58,4 +58,9 @@ fn checks() -> String {
         let _ = write!(text, "\n```yaml\nchecks:\n  - {}\n```\n", kind.example);
     }
     text
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.trim_end_matches('.').chars();
+    characters.next().map(|first| first.to_uppercase().collect::<String>() + characters.as_str()).unwrap_or_default()
 }
