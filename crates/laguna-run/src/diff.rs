@@ -188,7 +188,7 @@ async fn compare(
         diff.keys_removed = Some(count(missing(old, new)).await?);
         return Ok(());
     }
-    let on: Vec<String> = key.iter().map(|k| format!("a.{0} IS NOT DISTINCT FROM b.{0}", quoted(k))).collect();
+    let on: Vec<String> = key.iter().map(|k| format!("(a.{0} IS NOT DISTINCT FROM b.{0})", quoted(k))).collect();
     let on = on.join(" AND ");
     let absent = |a: u64, b: u64| {
         format!(
@@ -202,7 +202,7 @@ async fn compare(
     let values: Vec<String> = shared
         .iter()
         .filter(|column| !key.contains(column))
-        .map(|column| format!("a.{0} IS DISTINCT FROM b.{0}", quoted(column)))
+        .map(|column| format!("(a.{0} IS DISTINCT FROM b.{0})", quoted(column)))
         .collect();
     diff.keys_changed = Some(if values.is_empty() {
         0

@@ -229,7 +229,7 @@ async fn replace(
     let on = rule
         .key
         .iter()
-        .map(|column| format!("old.{0} IS NOT DISTINCT FROM fresh.{0}", quoted(column)))
+        .map(|column| format!("(old.{0} IS NOT DISTINCT FROM fresh.{0})", quoted(column)))
         .collect::<Vec<_>>()
         .join(" AND ");
     for file in &base.files {

@@ -333,7 +333,7 @@ pub(super) async fn set_aside(
     // Equal rows fail alike, so rows are matched by all their values.
     let columns: Vec<String> = schema.fields().iter().map(|field| quoted(field.name())).collect();
     let on: Vec<String> =
-        columns.iter().map(|column| format!("good.{column} IS NOT DISTINCT FROM bad.{column}")).collect();
+        columns.iter().map(|column| format!("(good.{column} IS NOT DISTINCT FROM bad.{column})")).collect();
     let order = match model.settings.sort.is_empty() {
         true => String::new(),
         false => {
