@@ -23,6 +23,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
+use crate::kill_point::KillPoint;
+
 /// Folder of temporary files below the root.
 pub(crate) const TEMPORARY: &str = "_laguna/tmp";
 
@@ -31,13 +33,18 @@ pub(crate) const TEMPORARY: &str = "_laguna/tmp";
 pub(crate) struct DurableStore {
     inner: PrefixStore<LocalFileSystem>,
     root: PathBuf,
+    kill: Arc<KillPoint>,
 }
 
 impl DurableStore {
     /// A store of the folder `root`, which need not exist.
     pub(crate) fn new(root: &FsPath) -> Result<Self> {
         let prefix = Path::from_absolute_path(root)?;
-        Ok(DurableStore { inner: PrefixStore::new(LocalFileSystem::new(), prefix), root: root.to_path_buf() })
+        Ok(DurableStore {
+            inner: PrefixStore::new(LocalFileSystem::new(), prefix),
+            root: root.to_path_buf(),
+            kill: Arc::new(KillPoint::from_environment()),
+        })
     }
 
     fn file(&self, location: &Path) -> PathBuf {
@@ -144,6 +151,7 @@ impl ObjectStore for DurableStore {
         };
         let target = self.file(location);
         let temporary = self.root.join(TEMPORARY).join(uuid::Uuid::now_v7().simple().to_string());
+        self.kill.step("before put", location);
         blocking(location, move || {
             let result = put_file(&temporary, &target, &payload, create);
             if create || result.is_err() {
@@ -153,6 +161,7 @@ impl ObjectStore for DurableStore {
             result
         })
         .await?;
+        self.kill.step("after put", location);
         Ok(PutResult { e_tag: None, version: None })
     }
 
@@ -164,7 +173,12 @@ impl ObjectStore for DurableStore {
         let file = self.file(location);
         blocking(location, move || file.parent().map_or(Ok(()), create_folders)).await?;
         let inner = self.inner.put_multipart_opts(location, opts).await?;
-        Ok(Box::new(DurableUpload { inner, file: Arc::new(self.file(location)), location: location.clone() }))
+        Ok(Box::new(DurableUpload {
+            inner,
+            file: Arc::new(self.file(location)),
+            location: location.clone(),
+            kill: self.kill.clone(),
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -218,6 +232,7 @@ struct DurableUpload {
     inner: Box<dyn MultipartUpload>,
     file: Arc<PathBuf>,
     location: Path,
+    kill: Arc<KillPoint>,
 }
 
 #[async_trait]
@@ -227,6 +242,7 @@ impl MultipartUpload for DurableUpload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
+        self.kill.step("before the end of an upload", &self.location);
         let result = self.inner.complete().await?;
         let file = self.file.clone();
         blocking(&self.location, move || {
@@ -234,6 +250,7 @@ impl MultipartUpload for DurableUpload {
             sync_folder_of(&file)
         })
         .await?;
+        self.kill.step("after the end of an upload", &self.location);
         Ok(result)
     }
 
