@@ -168,7 +168,9 @@ pub fn decide(
         (false, true) => (build, "its SQL changed".to_string()),
         (true, false) => (build, "its settings changed".to_string()),
         // A view is its SQL: other rows below it change nothing that is stored, but its checks judge them.
-        (true, true) if model.is_view() && model.checks.is_empty() => (Action::Skip, "nothing changed".to_string()),
+        (true, true) if model.is_view() && model.checks.is_empty() => {
+            (Action::Skip, "nothing changed".to_string())
+        }
         (true, true) => (build, changed_input(released, contents)),
     }
 }

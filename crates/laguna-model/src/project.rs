@@ -208,9 +208,7 @@ impl Project {
         let resolved = settings::resolve(&dir, &files, options, &mut errors, &mut Vec::new())?;
         match Error::many(errors) {
             Some(error) => Err(error),
-            None => {
-                Ok(Place { lake: resolved.lake, storage: resolved.storage, timezone: resolved.timezone })
-            }
+            None => Ok(Place { lake: resolved.lake, storage: resolved.storage, timezone: resolved.timezone }),
         }
     }
 

@@ -56,23 +56,36 @@ pub struct AsOfReport {
 impl AsOfReport {
     /// Whether every table was rebuilt as it was released.
     pub fn equal(&self) -> bool {
-        self.tables.iter().all(|table| matches!(table.verdict.as_str(), "equal" | "equal within rounding" | "view"))
+        self.tables
+            .iter()
+            .all(|table| matches!(table.verdict.as_str(), "equal" | "equal within rounding" | "view"))
     }
 }
 
 /// Rebuilds the selected models as of `at` and compares them with the release of then.
-pub async fn rebuild(context: &Context, at: Instant, select: &[String], exclude: &[String]) -> Result<AsOfReport> {
+pub async fn rebuild(
+    context: &Context,
+    at: Instant,
+    select: &[String],
+    exclude: &[String],
+) -> Result<AsOfReport> {
     let lake = context.lake();
     let release = lake.release_as_of(at).await?;
     let selected = laguna_model::select(&context.project, select, exclude, &State::new(Some(&release)))?;
     let run = lake.clock().new_id();
     lake.prepare_for_writing().await?;
     let tables: SharedTables = Arc::new(RunTables::new(LakeTables::at(lake, Moment::AsOf(at)).await?));
-    context.reporter.event(&Event::Started { run: run.clone(), instant: release.instant, nodes: selected.len() });
+    context.reporter.event(&Event::Started {
+        run: run.clone(),
+        instant: release.instant,
+        nodes: selected.len(),
+    });
     let mut report = AsOfReport { run: run.clone(), as_of: at, release: release.number, tables: Vec::new() };
     let mut broken: BTreeMap<TableName, &'static str> = BTreeMap::new();
     for name in context.project.graph.order() {
-        let Some(model) = context.project.models.get(name).filter(|_| selected.contains(name)) else { continue };
+        let Some(model) = context.project.models.get(name).filter(|_| selected.contains(name)) else {
+            continue;
+        };
         if context.stop.is_cancelled() {
             return Err(Error::interrupted());
         }
@@ -191,11 +204,20 @@ async fn compare(
     after: Arc<Snapshot>,
 ) -> Result<Comparison> {
     let names = |snapshot: &Snapshot| -> Vec<(String, DataType)> {
-        snapshot.schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+        snapshot
+            .schema
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect()
     };
     if names(&before) != names(&after) {
         let rows = before.rows().max(after.rows());
-        return Ok(Comparison { different: rows, rounded: false, reason: Some("the schemas differ".to_string()) });
+        return Ok(Comparison {
+            different: rows,
+            rounded: false,
+            reason: Some("the schemas differ".to_string()),
+        });
     }
     let mut columns = names(&before);
     columns.sort_by_key(|(_, kind)| kind.is_floating());

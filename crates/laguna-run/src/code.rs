@@ -20,7 +20,8 @@ fn object(hash: &str) -> ObjectPath {
 /// Stores the project's code once; returns its hash.
 pub async fn save(lake: &Lake, project: &Project) -> Result<String> {
     let hash = project.code.hash();
-    let wrong = |error: std::io::Error| Error::storage("the project's code cannot be packed").caused_by(error);
+    let wrong =
+        |error: std::io::Error| Error::storage("the project's code cannot be packed").caused_by(error);
     let mut archive = tar::Builder::new(Vec::new());
     for (path, bytes) in project.code.files() {
         let mut header = tar::Header::new_gnu();
@@ -38,7 +39,8 @@ pub async fn save(lake: &Lake, project: &Project) -> Result<String> {
 
 /// The stored code: path to bytes.
 pub async fn load(lake: &Lake, hash: &str) -> Result<BTreeMap<String, Vec<u8>>> {
-    let damaged = |error: std::io::Error| Error::stored(format!("the stored code {hash} is damaged")).caused_by(error);
+    let damaged =
+        |error: std::io::Error| Error::stored(format!("the stored code {hash} is damaged")).caused_by(error);
     let bytes = lake
         .objects()
         .get(&object(hash))

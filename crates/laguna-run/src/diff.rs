@@ -51,16 +51,15 @@ pub async fn diff(context: &Context, from: u64, to: u64, only: &[TableName]) -> 
                 .hint(laguna_base::suggest::hint(&name.to_string(), all.iter())));
         }
     }
-    let session = context.engine.session(
-        Arc::new(LakeTables::at(lake, Moment::Now).await?),
-        lake.clock().now(),
-    );
+    let session =
+        context.engine.session(Arc::new(LakeTables::at(lake, Moment::Now).await?), lake.clock().now());
     let mut diffs = Vec::new();
     for name in names {
         if !only.is_empty() && !only.contains(name) {
             continue;
         }
-        let diff = table(&context.project, &session, name, before.tables.get(name), after.tables.get(name)).await?;
+        let diff =
+            table(&context.project, &session, name, before.tables.get(name), after.tables.get(name)).await?;
         if diff.change != "equal" || !only.is_empty() {
             diffs.push(diff);
         }
@@ -94,7 +93,8 @@ async fn table(
     let (Some(before), Some(after)) = (before, after) else { return Ok(diff) };
     diff.sql_changed = before.sql_hash != after.sql_hash;
     diff.schema = schema_changes(before, after)?;
-    let same_rows = before.version == after.version || (before.content.is_some() && before.content == after.content);
+    let same_rows =
+        before.version == after.version || (before.content.is_some() && before.content == after.content);
     if same_rows && diff.schema.is_empty() {
         if !diff.sql_changed {
             diff.change = "equal";
@@ -134,7 +134,9 @@ fn shared(before: &ReleasedTable, after: &ReleasedTable) -> Result<Vec<String>> 
     Ok(new
         .fields()
         .iter()
-        .filter(|field| old.field_with_name(field.name()).is_ok_and(|old| old.data_type() == field.data_type()))
+        .filter(|field| {
+            old.field_with_name(field.name()).is_ok_and(|old| old.data_type() == field.data_type())
+        })
         .map(|field| field.name().clone())
         .collect())
 }
@@ -168,7 +170,9 @@ async fn compare(
     shared: &[String],
 ) -> Result<()> {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let side = |version: u64| format!("{}.{} FOR VERSION AS OF {version}", diff.table.tier, quoted(&diff.table.table));
+    let side = |version: u64| {
+        format!("{}.{} FOR VERSION AS OF {version}", diff.table.tier, quoted(&diff.table.table))
+    };
     let key = key(project, &diff.table, shared);
     let count = async |sql: String| -> Result<u64> {
         let batches = laguna_query::collect(session.execute(&sql).await?).await?;
@@ -188,7 +192,8 @@ async fn compare(
         diff.keys_removed = Some(count(missing(old, new)).await?);
         return Ok(());
     }
-    let on: Vec<String> = key.iter().map(|k| format!("(a.{0} IS NOT DISTINCT FROM b.{0})", quoted(k))).collect();
+    let on: Vec<String> =
+        key.iter().map(|k| format!("(a.{0} IS NOT DISTINCT FROM b.{0})", quoted(k))).collect();
     let on = on.join(" AND ");
     let absent = |a: u64, b: u64| {
         format!(

@@ -32,7 +32,12 @@ pub struct HistoryEntry {
 /// The newest `limit` releases; with `table`, only those that brought a new version of it.
 pub async fn history(lake: &Lake, table: Option<&TableName>, limit: usize) -> Result<Vec<HistoryEntry>> {
     let releases = lake.releases(if table.is_some() { None } else { Some(limit) }).await?;
-    Ok(releases.iter().map(entry).filter(|entry| table.is_none_or(|table| entry.changed.contains(table))).take(limit).collect())
+    Ok(releases
+        .iter()
+        .map(entry)
+        .filter(|entry| table.is_none_or(|table| entry.changed.contains(table)))
+        .take(limit)
+        .collect())
 }
 
 fn entry(release: &Release) -> HistoryEntry {
@@ -48,7 +53,12 @@ fn entry(release: &Release) -> HistoryEntry {
         changed: new().map(|(name, _)| name.clone()).collect(),
         tables: release.tables.len(),
         rows: new().filter_map(|(_, table)| table.rows).sum(),
-        checks: format!("{} passed, {} warned, {} failed", sum(|c| c.passed), sum(|c| c.warned), sum(|c| c.failed)),
+        checks: format!(
+            "{} passed, {} warned, {} failed",
+            sum(|c| c.passed),
+            sum(|c| c.warned),
+            sum(|c| c.failed)
+        ),
         held: release
             .tables
             .iter()

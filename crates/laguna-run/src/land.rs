@@ -74,7 +74,9 @@ pub(crate) async fn pending(context: &Context, dataset: &Dataset) -> Result<Pend
         .into_iter()
         .filter(|file| {
             !landed.files.get(&file.path).is_some_and(|known| {
-                known.file.size == file.size && file.modified.is_some() && known.file.modified == file.modified
+                known.file.size == file.size
+                    && file.modified.is_some()
+                    && known.file.modified == file.modified
             })
         })
         .collect();
@@ -125,7 +127,8 @@ pub(crate) fn latest_rule(dataset: &Dataset) -> Option<LatestRule> {
         mode: settings.mode,
         key: settings.key.to_vec(),
         order: settings.order.clone().filter(|order| order != "_ingested_at"),
-        op: (settings.mode == Mode::Changes).then(|| settings.op.clone().unwrap_or_else(|| "_op".to_string())),
+        op: (settings.mode == Mode::Changes)
+            .then(|| settings.op.clone().unwrap_or_else(|| "_op".to_string())),
     })
 }
 
@@ -139,13 +142,16 @@ pub(crate) async fn land(
 ) -> Result<LandOutcome> {
     let lake = context.lake();
     let head = lake.head(&dataset.name).await?;
-    let mut outcome = LandOutcome { version: head.as_ref().map(|head| head.version), ..LandOutcome::default() };
+    let mut outcome =
+        LandOutcome { version: head.as_ref().map(|head| head.version), ..LandOutcome::default() };
     if let (true, Some(head)) = (pending.needs_recovery(), &head) {
         complete(lake, &dataset.name, head).await?;
     }
     for same in &pending.known {
         if let Some(earlier) = &same.same_as {
-            outcome.notes.push(format!("{}: {} holds the same bytes as {earlier}: skipped", dataset.name, same.path));
+            outcome
+                .notes
+                .push(format!("{}: {} holds the same bytes as {earlier}: skipped", dataset.name, same.path));
         }
     }
     if !pending.files.is_empty() {
@@ -222,9 +228,14 @@ async fn batch(
             })
             .collect()
     };
-    let read = laguna_ingest::read(&pending.files, &options, open, progress.as_ref())
-        .await
-        .map_err(|error| if error.location().is_none() && error.kind() == laguna_base::ErrorKind::Project { error.at(&dataset.file, 0, 0) } else { error })?;
+    let read =
+        laguna_ingest::read(&pending.files, &options, open, progress.as_ref()).await.map_err(|error| {
+            if error.location().is_none() && error.kind() == laguna_base::ErrorKind::Project {
+                error.at(&dataset.file, 0, 0)
+            } else {
+                error
+            }
+        })?;
     outcome.notes.extend(read.notes.iter().map(|note| format!("{}: {note}", dataset.name)));
 
     let mut files = Vec::new();
@@ -310,7 +321,13 @@ async fn complete(lake: &Lake, raw: &TableName, head: &Snapshot) -> Result<()> {
     commit_quarantine(lake, raw, files, number, head.note.run.as_deref().unwrap_or("")).await
 }
 
-async fn commit_quarantine(lake: &Lake, raw: &TableName, files: Vec<DataFile>, number: i64, run: &str) -> Result<()> {
+async fn commit_quarantine(
+    lake: &Lake,
+    raw: &TableName,
+    files: Vec<DataFile>,
+    number: i64,
+    run: &str,
+) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
@@ -343,7 +360,11 @@ pub(crate) async fn append_quarantine(
 pub(crate) async fn raw_state(lake: &Lake, landed: &Landed, raw: &TableName) -> Result<Option<RawState>> {
     let Some(version) = landed.version else { return Ok(None) };
     let snapshot = lake.snapshot(raw, version).await?;
-    Ok(Some(RawState { version, watermark: landed.watermark, schema: types::schema_to_json(&snapshot.schema)? }))
+    Ok(Some(RawState {
+        version,
+        watermark: landed.watermark,
+        schema: types::schema_to_json(&snapshot.schema)?,
+    }))
 }
 
 /// The columns that the source brought.
@@ -382,9 +403,12 @@ fn require_columns(dataset: &Dataset, schema: &SchemaRef) -> Result<()> {
     let wanted = wanted.chain(rule.order.iter().map(|column| ("order", column)));
     for (what, column) in wanted.chain(rule.op.iter().map(|column| ("op", column))) {
         if !names.contains(column.as_str()) {
-            return Err(Error::project(format!("the {what} column `{column}` is not in the data of {}", dataset.name))
-                .at(&dataset.file, 0, 0)
-                .hint(suggest::hint(column, names.iter().copied())));
+            return Err(Error::project(format!(
+                "the {what} column `{column}` is not in the data of {}",
+                dataset.name
+            ))
+            .at(&dataset.file, 0, 0)
+            .hint(suggest::hint(column, names.iter().copied())));
         }
     }
     Ok(())
@@ -490,7 +514,9 @@ impl RawSink {
         numbers: &ArrayRef,
         rejected: &mut Vec<QuarantinedRow>,
     ) -> Result<RecordBatch> {
-        let Some(op) = self.stamp.op.as_deref().and_then(|op| batch.column_by_name(op)) else { return Ok(batch) };
+        let Some(op) = self.stamp.op.as_deref().and_then(|op| batch.column_by_name(op)) else {
+            return Ok(batch);
+        };
         let text = arrow::compute::cast(op, &DataType::Utf8)
             .map_err(|error| Error::failed("the op column is not text").caused_by(error))?;
         let text = text.as_string::<i32>();

@@ -40,7 +40,12 @@ impl State {
     ///
     /// Models are known by their rows, not by their version: an input that is built again with equal rows changes
     /// nothing for those who read it.
-    pub async fn content(&mut self, lake: &Lake, project: &Project, table: &TableName) -> Result<Option<String>> {
+    pub async fn content(
+        &mut self,
+        lake: &Lake,
+        project: &Project,
+        table: &TableName,
+    ) -> Result<Option<String>> {
         Ok(match table.tier {
             Tier::Raw => self.landed(lake, table).await?.watermark.map(|at| format!("raw {at}")),
             Tier::Latest => {
@@ -102,7 +107,8 @@ impl State {
     pub fn released(&self, model: &TableName) -> Option<Released> {
         let entry = self.entries.get(model)?;
         let inputs = entry.inputs.iter();
-        let inputs = inputs.filter_map(|(input, state)| Some((input.clone(), state.content.clone()?))).collect();
+        let inputs =
+            inputs.filter_map(|(input, state)| Some((input.clone(), state.content.clone()?))).collect();
         Some(Released { fingerprint: entry.fingerprint.clone(), inputs })
     }
 }
@@ -112,7 +118,9 @@ impl StateLookup for State {
     fn state(&self, model: &Model) -> ModelState {
         match self.entries.get(&model.name) {
             None => ModelState::New,
-            Some(entry) if entry.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.is_code_of(model)) => {
+            Some(entry)
+                if entry.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.is_code_of(model)) =>
+            {
                 ModelState::Same
             }
             Some(_) => ModelState::Modified,
@@ -122,6 +130,7 @@ impl StateLookup for State {
 
 /// All tables that a model or its checks read.
 pub(crate) fn inputs(model: &Model) -> impl Iterator<Item = TableName> {
-    let all: std::collections::BTreeSet<&TableName> = model.inputs.iter().chain(&model.check_inputs).collect();
+    let all: std::collections::BTreeSet<&TableName> =
+        model.inputs.iter().chain(&model.check_inputs).collect();
     all.into_iter().filter(|input| **input != model.name).cloned().collect::<Vec<_>>().into_iter()
 }

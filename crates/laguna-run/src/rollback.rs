@@ -33,8 +33,11 @@ pub async fn rollback(context: &Context, to: u64, only: &[TableName], wait: bool
     for name in only {
         if !known.contains(name) {
             let names: Vec<String> = known.iter().map(|name| name.to_string()).collect();
-            return Err(Error::project(format!("{name} is in neither release {to} nor release {}", parent.number))
-                .hint(suggest::hint(&name.to_string(), names.iter())));
+            return Err(Error::project(format!(
+                "{name} is in neither release {to} nor release {}",
+                parent.number
+            ))
+            .hint(suggest::hint(&name.to_string(), names.iter())));
         }
     }
     lake.prepare_for_writing().await?;
@@ -63,7 +66,10 @@ pub async fn rollback(context: &Context, to: u64, only: &[TableName], wait: bool
                 next.tables.remove(name);
                 changed.push(name.clone());
             }
-            Some(then) if now.is_some_and(|now| now.version == then.version && now.fingerprint == then.fingerprint) => {}
+            Some(then)
+                if now.is_some_and(|now| {
+                    now.version == then.version && now.fingerprint == then.fingerprint
+                }) => {}
             Some(then) => {
                 let mut entry = then.clone();
                 if let Some(version) = then.version {

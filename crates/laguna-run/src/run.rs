@@ -112,7 +112,8 @@ pub async fn plan(context: &Context, options: &RunOptions) -> Result<Vec<PlanNod
         if let Some(model) = project.models.get(&node.name)
             && !model.volatile.is_empty()
         {
-            node.reason += &format!("; calls {}, which is no reason to build again", model.volatile.join(", "));
+            node.reason +=
+                &format!("; calls {}, which is no reason to build again", model.volatile.join(", "));
         }
     }
     Ok(planned)
@@ -224,8 +225,13 @@ impl<'a> Driver<'a> {
             if !selected.contains(name) {
                 continue;
             }
-            let upstream: BTreeSet<&TableName> =
-                context.project.graph.waits_for(name).iter().filter(|input| selected.contains(*input)).collect();
+            let upstream: BTreeSet<&TableName> = context
+                .project
+                .graph
+                .waits_for(name)
+                .iter()
+                .filter(|input| selected.contains(*input))
+                .collect();
             if upstream.is_empty() {
                 ready.push_back(name.clone());
             }
@@ -265,7 +271,9 @@ impl<'a> Driver<'a> {
                 let Some(name) = self.ready.pop_front() else { break };
                 match self.start(&name, &mut running).await {
                     Ok(()) => {}
-                    Err(error) => self.failed(&name, error, 1, self.context.lake().clock().now(), 0.0, String::new()),
+                    Err(error) => {
+                        self.failed(&name, error, 1, self.context.lake().clock().now(), 0.0, String::new())
+                    }
                 }
             }
             if running.is_empty() {
@@ -320,16 +328,18 @@ impl<'a> Driver<'a> {
             return Err(Error::internal(format!("{name} is neither a dataset nor a model")));
         };
         let bad: Vec<String> = node::inputs(&model)
-            .filter(|input| node_of(input).is_some_and(|node| self.standing.get(&node) == Some(&Standing::Bad)))
+            .filter(|input| {
+                node_of(input).is_some_and(|node| self.standing.get(&node) == Some(&Standing::Bad))
+            })
             .map(|input| input.to_string())
             .collect();
         if !bad.is_empty() {
             self.held(name, format!("{} did not pass", bad.join(", "))).await?;
             return Ok(());
         }
-        if let Some(absent) = node::inputs(&model).find(|input| {
-            input.tier.is_model() && !self.state.entries.contains_key(input)
-        }) {
+        if let Some(absent) = node::inputs(&model)
+            .find(|input| input.tier.is_model() && !self.state.entries.contains_key(input))
+        {
             return Err(Error::project(format!("{name} reads {absent}, which was never built"))
                 .hint(format!("select it too: laguna run +{name}")));
         }
@@ -391,7 +401,12 @@ impl<'a> Driver<'a> {
         F: Fn(bool) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Outcome>> + Send + 'static,
     {
-        self.context.reporter.event(&Event::TaskStarted { node: name.clone(), total, unit, reason: reason.clone() });
+        self.context.reporter.event(&Event::TaskStarted {
+            node: name.clone(),
+            total,
+            unit,
+            reason: reason.clone(),
+        });
         let retries = self.context.project.retries.clone();
         let clock = self.context.lake().clock().clone();
         running.spawn(async move {
@@ -511,7 +526,15 @@ impl<'a> Driver<'a> {
         self.release_followers(name);
     }
 
-    fn failed(&mut self, name: &TableName, error: Error, attempts: u32, started: Instant, seconds: f64, reason: String) {
+    fn failed(
+        &mut self,
+        name: &TableName,
+        error: Error,
+        attempts: u32,
+        started: Instant,
+        seconds: f64,
+        reason: String,
+    ) {
         self.worst(error.kind());
         let mut why = vec![error.to_string()];
         why.extend(error.hint_text().map(str::to_string));
@@ -637,7 +660,11 @@ impl<'a> Driver<'a> {
     /// Publishes, records, reports.
     async fn finish(mut self, stopwatch: Stopwatch) -> Result<RunReport> {
         let interrupted = self.context.stop.is_cancelled();
-        let failed = self.tasks.iter().filter(|task| matches!(task.outcome.as_str(), "failed" | "blocked" | "held")).count();
+        let failed = self
+            .tasks
+            .iter()
+            .filter(|task| matches!(task.outcome.as_str(), "failed" | "blocked" | "held"))
+            .count();
         let released = if interrupted { Ok(None) } else { self.publish(failed).await };
         if let Some(heartbeat) = self.heartbeat.take() {
             heartbeat.abort();
@@ -656,7 +683,9 @@ impl<'a> Driver<'a> {
             record.tasks = self.tasks.clone();
             record.error = match &released {
                 Err(error) => Some(error.to_string()),
-                Ok(_) => self.tasks.iter().find(|task| task.outcome == "failed").map(|task| task.reason.clone()),
+                Ok(_) => {
+                    self.tasks.iter().find(|task| task.outcome == "failed").map(|task| task.reason.clone())
+                }
             };
             if let Err(error) = self.context.lake().save_run(&record).await {
                 tracing::warn!(%error, "the run could not be recorded");
@@ -670,7 +699,11 @@ impl<'a> Driver<'a> {
             run: self.id.clone(),
             release,
             skipped: self.skipped,
-            built: self.tasks.iter().filter(|task| matches!(task.outcome.as_str(), "landed" | "built")).count(),
+            built: self
+                .tasks
+                .iter()
+                .filter(|task| matches!(task.outcome.as_str(), "landed" | "built"))
+                .count(),
             failed,
             quarantined: self.tasks.iter().map(|task| task.quarantined).sum(),
             seconds: stopwatch.elapsed().as_secs_f64(),
@@ -701,7 +734,9 @@ impl<'a> Driver<'a> {
             return Ok(None);
         }
         if self.context.project.release == ReleaseRule::All && failed > 0 {
-            self.note(format!("nothing is released: {failed} of the tables did not pass, and `release: all` is set"));
+            self.note(format!(
+                "nothing is released: {failed} of the tables did not pass, and `release: all` is set"
+            ));
             return Ok(None);
         }
         let lake = self.context.lake();
@@ -710,7 +745,9 @@ impl<'a> Driver<'a> {
         let number = self.parent.as_ref().map_or(1, |parent| parent.number + 1);
         for (name, entry) in &mut self.state.entries {
             let before = self.parent.as_ref().and_then(|parent| parent.tables.get(name));
-            if before.is_none_or(|before| before.version != entry.version || before.fingerprint != entry.fingerprint) {
+            if before.is_none_or(|before| {
+                before.version != entry.version || before.fingerprint != entry.fingerprint
+            }) {
                 entry.since = number;
             }
         }

@@ -168,10 +168,10 @@ impl Lake {
                 let path = data_path(table, &file)?;
                 match self.objects().head(&path).await {
                     Ok(_) => Ok(()),
-                    Err(object_store::Error::NotFound { .. }) => Err(Error::stored(format!(
-                        "{table} cannot be restored: its file {file} was deleted"
-                    ))
-                    .hint("it was cleaned up: rebuild the table with run --as-of")),
+                    Err(object_store::Error::NotFound { .. }) => {
+                        Err(Error::stored(format!("{table} cannot be restored: its file {file} was deleted"))
+                            .hint("it was cleaned up: rebuild the table with run --as-of"))
+                    }
                     Err(error) => Err(self.read_error(path.as_ref(), error)),
                 }
             })

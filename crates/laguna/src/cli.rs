@@ -170,7 +170,9 @@ pub enum ListFormat {
 
 /// `laguna history`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna history\n  laguna history enhanced.carrier_daily --limit 5 -o json")]
+#[command(
+    after_help = "Examples:\n  laguna history\n  laguna history enhanced.carrier_daily --limit 5 -o json"
+)]
 pub struct HistoryArgs {
     /// Only releases that brought a new version of this table.
     pub table: Option<String>,
@@ -184,7 +186,9 @@ pub struct HistoryArgs {
 
 /// `laguna diff`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna diff                   the newest release against the one before\n  laguna diff 3 7 enhanced.carrier_daily")]
+#[command(
+    after_help = "Examples:\n  laguna diff                   the newest release against the one before\n  laguna diff 3 7 enhanced.carrier_daily"
+)]
 pub struct DiffArgs {
     /// Two release numbers and table names, in any order; default the newest release and the one before it.
     #[arg(value_name = "RELEASE|TABLE")]
@@ -196,7 +200,9 @@ pub struct DiffArgs {
 
 /// `laguna rollback`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna rollback --to 7                           everything as in release 7\n  laguna rollback --to 7 enhanced.carrier_daily    one table")]
+#[command(
+    after_help = "Examples:\n  laguna rollback --to 7                           everything as in release 7\n  laguna rollback --to 7 enhanced.carrier_daily    one table"
+)]
 pub struct RollbackArgs {
     /// Release to go back to.
     #[arg(long, value_name = "N")]
@@ -216,7 +222,9 @@ pub struct ValidateArgs {}
 
 /// `laguna completions`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna completions bash > ~/.local/share/bash-completion/completions/laguna")]
+#[command(
+    after_help = "Examples:\n  laguna completions bash > ~/.local/share/bash-completion/completions/laguna"
+)]
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: clap_complete::Shell,

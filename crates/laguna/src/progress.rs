@@ -69,7 +69,9 @@ impl Reporter for Progress {
             return;
         }
         match event {
-            Event::TaskStarted { node, total, unit, .. } if self.shows_bars() => self.start(node, *total, unit),
+            Event::TaskStarted { node, total, unit, .. } if self.shows_bars() => {
+                self.start(node, *total, unit)
+            }
             Event::Progress { node, done } => {
                 if let Some(bar) = self.open().get(node) {
                     bar.set_position(*done);
@@ -88,9 +90,14 @@ impl Reporter for Progress {
                     "held" => self.printer.paint("33;1", &task.outcome),
                     _ => self.printer.paint("32", &task.outcome),
                 };
-                self.line(&format!("  {mark:8} {:32} {rows:>16} {:>7.2} s  {}", task.node, task.seconds, task.reason));
+                self.line(&format!(
+                    "  {mark:8} {:32} {rows:>16} {:>7.2} s  {}",
+                    task.node, task.seconds, task.reason
+                ));
             }
-            Event::Note { message } => self.line(&format!("  {} {message}", self.printer.paint("36", "note:"))),
+            Event::Note { message } => {
+                self.line(&format!("  {} {message}", self.printer.paint("36", "note:")))
+            }
             Event::Started { .. } | Event::TaskStarted { .. } | Event::Done { .. } => {}
         }
     }

@@ -20,7 +20,8 @@ pub fn pages() -> BTreeMap<String, String> {
 }
 
 fn commands() -> String {
-    let mut text = String::from("# Commands\n\nGenerated from the code; `laguna COMMAND --help` prints the same.\n");
+    let mut text =
+        String::from("# Commands\n\nGenerated from the code; `laguna COMMAND --help` prints the same.\n");
     let mut cli = Cli::command().term_width(100);
     cli.build();
     section(&mut text, &mut cli.clone(), "laguna");
@@ -47,7 +48,8 @@ fn checks() -> String {
     for kind in laguna_check::all() {
         let mut names: Vec<String> = kind.names().map(|name| format!("`{name}`")).collect();
         names.dedup();
-        let _ = write!(text, "\n## {}\n\n{}.\n\nNames: {}.\n", kind.short, capital(kind.doc), names.join(", "));
+        let _ =
+            write!(text, "\n## {}\n\n{}.\n\nNames: {}.\n", kind.short, capital(kind.doc), names.join(", "));
         if !kind.arguments.is_empty() {
             let _ = write!(text, "\n| argument | meaning | needed |\n|---|---|---|\n");
             for argument in kind.arguments {
@@ -62,5 +64,8 @@ fn checks() -> String {
 
 fn capital(text: &str) -> String {
     let mut characters = text.trim_end_matches('.').chars();
-    characters.next().map(|first| first.to_uppercase().collect::<String>() + characters.as_str()).unwrap_or_default()
+    characters
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + characters.as_str())
+        .unwrap_or_default()
 }

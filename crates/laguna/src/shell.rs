@@ -33,7 +33,8 @@ pub async fn run(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<u8> {
-    let config = Config::builder().auto_add_history(false).max_history_size(2000).map_err(editor_error)?.build();
+    let config =
+        Config::builder().auto_add_history(false).max_history_size(2000).map_err(editor_error)?.build();
     let mut editor: Editor<(), FileHistory> = Editor::with_config(config).map_err(editor_error)?;
     let history = std::env::var_os("HOME").map(|home| std::path::PathBuf::from(home).join(".laguna_history"));
     if let Some(history) = &history {
@@ -43,7 +44,8 @@ pub async fn run(
     if printer.terminal {
         printer.say(&format!("laguna {}: \\? for help, \\q to leave", env!("CARGO_PKG_VERSION")));
     }
-    let mut shell = Shell { engine, lake, moment, args, printer, timing: printer.terminal, session: None, tables: None };
+    let mut shell =
+        Shell { engine, lake, moment, args, printer, timing: printer.terminal, session: None, tables: None };
     let mut statement = String::new();
     loop {
         let prompt = match (printer.terminal, statement.is_empty()) {
@@ -143,7 +145,9 @@ impl Shell<'_> {
                 () = stop.cancelled() => Err(Error::interrupted()),
             };
             match done {
-                Ok(()) if self.timing => self.printer.say(&format!("({:.3} s)", started.elapsed().as_secs_f64())),
+                Ok(()) if self.timing => {
+                    self.printer.say(&format!("({:.3} s)", started.elapsed().as_secs_f64()))
+                }
                 Ok(()) => {}
                 Err(error) => self.printer.error(&error),
             }

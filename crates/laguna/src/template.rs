@@ -38,8 +38,10 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
         let mut found = Vec::new();
         walk(&root, &mut found);
-        let mut found: Vec<String> =
-            found.iter().map(|path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned()).collect();
+        let mut found: Vec<String> = found
+            .iter()
+            .map(|path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned())
+            .collect();
         found.sort();
         let listed: Vec<&str> = FILES.iter().map(|(path, _)| *path).collect();
         assert_eq!(found, listed);

@@ -32,7 +32,9 @@ pub enum Scope {
 
 /// The released version that can be built upon; `None` when the model must be built whole.
 pub(super) async fn base(model: &Arc<Model>, context: &BuildContext) -> Result<Option<Snapshot>> {
-    let Some(version) = context.released.as_ref().and_then(|released| released.version) else { return Ok(None) };
+    let Some(version) = context.released.as_ref().and_then(|released| released.version) else {
+        return Ok(None);
+    };
     let snapshot = context.engine.lake().snapshot(&model.name, version).await?;
     let same_layout = snapshot.partition_columns == model.settings.partition.to_vec();
     Ok((same_layout && !snapshot.files.is_empty()).then_some(snapshot))
@@ -83,7 +85,8 @@ pub(super) async fn build(
         verdicts: serde_json::Value::Null,
     };
     let replaced = replace(model, rule, &base, &staged, context).await?;
-    staged.rows = staged.rows + replaced.kept_rows - replaced.removed.iter().map(|file| file.rows).sum::<u64>();
+    staged.rows =
+        staged.rows + replaced.kept_rows - replaced.removed.iter().map(|file| file.rows).sum::<u64>();
     staged.content = staged.content.map(|content| ContentHash {
         sum: content
             .sum
@@ -129,9 +132,11 @@ pub(super) async fn build(
 
 fn same_columns(new: &SchemaRef, old: &SchemaRef) -> bool {
     new.fields().len() == old.fields().len()
-        && new.fields().iter().zip(old.fields()).all(|(new, old)| {
-            new.name() == old.name() && new.data_type() == old.data_type()
-        })
+        && new
+            .fields()
+            .iter()
+            .zip(old.fields())
+            .all(|(new, old)| new.name() == old.name() && new.data_type() == old.data_type())
 }
 
 fn order(model: &Model) -> String {
@@ -152,14 +157,18 @@ async fn since(
 ) -> Result<Option<String>> {
     let session = context.engine.session(context.tables.clone(), context.instant);
     session.register_this(context.engine.lake().provider(Arc::new(base.clone()))?);
-    let field = base.schema.field_with_name(watermark).map_err(|error| Error::internal("no watermark").caused_by(error))?;
+    let field = base
+        .schema
+        .field_with_name(watermark)
+        .map_err(|error| Error::internal("no watermark").caused_by(error))?;
     let column = quoted(watermark);
     let lookback = lookback(model, rule, field.data_type())?;
     let expression = match lookback {
         Some(lookback) => format!("max({column}) - {lookback}"),
         None => format!("max({column})"),
     };
-    let answer = laguna_query::collect(session.execute(&format!("SELECT CAST({expression} AS VARCHAR) AS since FROM this")).await?,
+    let answer = laguna_query::collect(
+        session.execute(&format!("SELECT CAST({expression} AS VARCHAR) AS since FROM this")).await?,
     )
     .await?;
     let text = answer.first().and_then(|batch| {
@@ -183,7 +192,11 @@ async fn since(
 /// The lookback as SQL: an interval for dates and timestamps, a number for numbers.
 fn lookback(model: &Arc<Model>, rule: &Incremental, watermark: &DataType) -> Result<Option<String>> {
     let file = model.settings_file.as_deref().unwrap_or(&model.file);
-    let wrong = |message: String| Error::project(message).at(file, 0, 0).hint("write `lookback: 3d`, or a number for a numeric watermark");
+    let wrong = |message: String| {
+        Error::project(message)
+            .at(file, 0, 0)
+            .hint("write `lookback: 3d`, or a number for a numeric watermark")
+    };
     let Some(value) = &rule.lookback else { return Ok(None) };
     match (value, watermark) {
         (serde_json::Value::Number(number), kind) if kind.is_numeric() => Ok(Some(number.to_string())),
@@ -240,11 +253,17 @@ async fn replace(
         session.register_this(lake.provider(fresh.clone())?);
         let one = Snapshot { files: vec![file.clone()], ..base.clone() };
         session.register("old", lake.provider(Arc::new(one))?);
-        let count = laguna_query::collect(session.execute(&format!("SELECT count(*) FROM old WHERE EXISTS (SELECT 1 FROM this AS fresh WHERE {on})"))
+        let count = laguna_query::collect(
+            session
+                .execute(&format!(
+                    "SELECT count(*) FROM old WHERE EXISTS (SELECT 1 FROM this AS fresh WHERE {on})"
+                ))
                 .await?,
         )
         .await?;
-        let shared = count.first().map_or(0, |batch| batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0));
+        let shared = count
+            .first()
+            .map_or(0, |batch| batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0));
         if shared == 0 {
             continue;
         }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    UInt32Array,
+};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::execution::SendableRecordBatchStream;
@@ -43,7 +46,8 @@ pub(super) async fn write(
         };
         part.run(stream)
     });
-    let mut pass = Pass { written: Written::default(), collector: suite.collector(), quarantined: Vec::new() };
+    let mut pass =
+        Pass { written: Written::default(), collector: suite.collector(), quarantined: Vec::new() };
     for (written, collector, aside) in concurrently(parts).await? {
         pass.written.rows += written.rows;
         pass.written.content.merge(&written.content);
@@ -234,7 +238,9 @@ pub fn quarantine_batch(at: Instant, run: &str, rows: &[QuarantinedRow]) -> Resu
     };
     let files: ArrayRef = text(&|row| row.source.as_ref().map(|(file, _)| file.clone()));
     let numbers: ArrayRef = Arc::new(
-        rows.iter().map(|row| row.source.as_ref().map(|(_, number)| *number)).collect::<arrow::array::Int64Array>(),
+        rows.iter()
+            .map(|row| row.source.as_ref().map(|(_, number)| *number))
+            .collect::<arrow::array::Int64Array>(),
     );
     let present = rows.iter().map(|row| row.source.is_some()).collect::<Vec<bool>>();
     let columns: Vec<ArrayRef> = vec![
@@ -258,7 +264,8 @@ fn quarantine_rows(
     let mask: BooleanArray = arrow::compute::is_not_null(failing).map_err(engine)?;
     let rows = json_rows(&filter_record_batch(batch, &mask).map_err(engine)?)?;
     let labels: Vec<String> = suite.checks().map(|check| check.label()).collect();
-    let labels = failing.iter().flatten().map(|index| labels.get(index as usize).cloned().unwrap_or_default());
+    let labels =
+        failing.iter().flatten().map(|index| labels.get(index as usize).cloned().unwrap_or_default());
     let rows: Vec<QuarantinedRow> = labels
         .zip(rows)
         .map(|(label, row)| QuarantinedRow {
@@ -280,7 +287,8 @@ pub fn json_rows(batch: &RecordBatch) -> Result<Vec<String>> {
     writer.write(batch).map_err(engine)?;
     writer.finish().map_err(engine)?;
     drop(writer);
-    let text = String::from_utf8(buffer).map_err(|error| Error::internal("JSON is not UTF-8").caused_by(error))?;
+    let text =
+        String::from_utf8(buffer).map_err(|error| Error::internal("JSON is not UTF-8").caused_by(error))?;
     Ok(text.lines().map(str::to_string).collect())
 }
 
@@ -315,7 +323,9 @@ pub(super) async fn set_aside(
             .into_iter()
             .enumerate()
             .map(|(row, json)| {
-                let check = checks.as_ref().map(|checks| checks.as_primitive::<arrow::datatypes::Int64Type>().value(row));
+                let check = checks
+                    .as_ref()
+                    .map(|checks| checks.as_primitive::<arrow::datatypes::Int64Type>().value(row));
                 let label = check
                     .and_then(|check| suite.checks().nth(usize::try_from(check).ok()?))
                     .map(|check| check.label())

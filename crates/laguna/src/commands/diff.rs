@@ -12,7 +12,12 @@ use crate::cli::{DiffArgs, Global};
 use crate::printer::{Printer, thousands};
 
 /// Compares two releases.
-pub async fn execute(args: &DiffArgs, global: &Global, printer: &Printer, stop: CancellationToken) -> Result<u8> {
+pub async fn execute(
+    args: &DiffArgs,
+    global: &Global,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<u8> {
     let context = open(global, printer, Arc::new(Silent), stop).await?;
     let (mut numbers, mut tables): (Vec<u64>, Vec<TableName>) = (Vec::new(), Vec::new());
     for word in &args.what {
@@ -35,7 +40,18 @@ pub async fn execute(args: &DiffArgs, global: &Global, printer: &Printer, stop: 
     let diffs = diff::diff(&context, from, to, &tables).await?;
     printer.say(&format!("release {from} -> release {to}"));
     let number = |value: Option<u64>| value.map(thousands).unwrap_or_default();
-    let header = ["table", "change", "rows before", "rows after", "added", "removed", "changed", "key", "schema", "SQL"];
+    let header = [
+        "table",
+        "change",
+        "rows before",
+        "rows after",
+        "added",
+        "removed",
+        "changed",
+        "key",
+        "schema",
+        "SQL",
+    ];
     printer.list(args.output, &header, &diffs, |diff| {
         vec![
             diff.table.to_string(),

@@ -12,7 +12,12 @@ use crate::cli::{Global, HistoryArgs};
 use crate::printer::{Printer, thousands};
 
 /// Lists releases.
-pub async fn execute(args: &HistoryArgs, global: &Global, printer: &Printer, stop: CancellationToken) -> Result<u8> {
+pub async fn execute(
+    args: &HistoryArgs,
+    global: &Global,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<u8> {
     let context = open(global, printer, Arc::new(Silent), stop).await?;
     let table = args.table.as_deref().map(str::parse).transpose()?;
     let entries = history::history(context.lake(), table.as_ref(), args.limit).await?;

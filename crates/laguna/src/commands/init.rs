@@ -25,7 +25,9 @@ pub fn execute(args: &InitArgs, printer: &Printer) -> Result<u8> {
         write(&dir.join(path), bytes)?;
     }
     if printer.json {
-        printer.json_line(&serde_json::json!({"event": "done", "project": shown(dir), "files": template::FILES.len()}))?;
+        printer.json_line(
+            &serde_json::json!({"event": "done", "project": shown(dir), "files": template::FILES.len()}),
+        )?;
     } else {
         printer.say(&format!(
             "wrote {} files into {}\n\nnext:\n  cd {}\n  laguna run\n  laguna query \"SELECT * FROM enhanced.sales_daily LIMIT 5\"",
@@ -38,7 +40,10 @@ pub fn execute(args: &InitArgs, printer: &Printer) -> Result<u8> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error| Error::storage(format!("{} cannot be written", shown(path))).caused_by(Box::new(error) as Box<std::io::Error>);
+    let failed = |error| {
+        Error::storage(format!("{} cannot be written", shown(path)))
+            .caused_by(Box::new(error) as Box<std::io::Error>)
+    };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }

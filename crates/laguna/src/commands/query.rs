@@ -17,7 +17,12 @@ use crate::printer::{Printer, write_error};
 use crate::shell;
 
 /// Answers the query, the file's statements, or opens the shell.
-pub async fn execute(args: &QueryArgs, global: &Global, printer: &Printer, stop: CancellationToken) -> Result<u8> {
+pub async fn execute(
+    args: &QueryArgs,
+    global: &Global,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<u8> {
     let place = Project::place(&project_dir(global)?, &load_options(global)?)?;
     let lake = Lake::open(&place.lake, &place.storage, Arc::new(SystemClock)).await?;
     let moment = match (&args.as_of, args.release, &args.run) {
@@ -92,5 +97,6 @@ fn read(file: &Path) -> Result<String> {
         std::fs::read(file).map(|all| bytes = all)
     };
     read.map_err(|error| Error::project(format!("{} cannot be read", shown(file))).caused_by(error))?;
-    String::from_utf8(bytes).map_err(|error| Error::project(format!("{} is not UTF-8", shown(file))).caused_by(error))
+    String::from_utf8(bytes)
+        .map_err(|error| Error::project(format!("{} is not UTF-8", shown(file))).caused_by(error))
 }

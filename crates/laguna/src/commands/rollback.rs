@@ -12,12 +12,19 @@ use crate::cli::{Global, RollbackArgs};
 use crate::printer::{Printer, count};
 
 /// Rolls back.
-pub async fn execute(args: &RollbackArgs, global: &Global, printer: &Printer, stop: CancellationToken) -> Result<u8> {
+pub async fn execute(
+    args: &RollbackArgs,
+    global: &Global,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<u8> {
     let context = open(global, printer, Arc::new(Silent), stop).await?;
     let tables = args.tables.iter().map(|name| name.parse()).collect::<Result<Vec<_>>>()?;
     let done = rollback::rollback(&context, args.to, &tables, args.wait).await?;
     if printer.json {
-        printer.json_line(&serde_json::json!({"event": "done", "release": done.release, "tables": done.tables}))?;
+        printer.json_line(
+            &serde_json::json!({"event": "done", "release": done.release, "tables": done.tables}),
+        )?;
         return Ok(0);
     }
     match done.release {

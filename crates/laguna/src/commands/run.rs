@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use laguna_base::{Instant, Result, SystemClock};
 use laguna_model::Project;
+use laguna_run::Context;
 use laguna_run::as_of::{self, AsOfReport};
 use laguna_run::run::{self, RunOptions, RunReport};
-use laguna_run::Context;
 use laguna_store::Lake;
 use laguna_store::ledger::TaskRecord;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,12 @@ use crate::printer::{Printer, count, table, thousands};
 use crate::progress::Progress;
 
 /// Runs the project as asked.
-pub async fn execute(args: &RunArgs, global: &Global, printer: &Printer, stop: CancellationToken) -> Result<u8> {
+pub async fn execute(
+    args: &RunArgs,
+    global: &Global,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<u8> {
     let project = load(global, printer)?;
     let reporter = Arc::new(Progress::new(printer));
     if let Some(text) = &args.as_of {
@@ -47,12 +52,14 @@ pub async fn execute(args: &RunArgs, global: &Global, printer: &Printer, stop: C
                 }))?;
             }
             let changing = planned.iter().filter(|node| node.action.changes()).count();
-            printer.json_line(&serde_json::json!({"event": "done", "nodes": planned.len(), "changing": changing}))?;
+            printer.json_line(
+                &serde_json::json!({"event": "done", "nodes": planned.len(), "changing": changing}),
+            )?;
             return Ok(0);
         }
-        let rows = planned.iter().map(|node| {
-            vec![node.name.to_string(), node.action.as_str().to_string(), node.reason.clone()]
-        });
+        let rows = planned
+            .iter()
+            .map(|node| vec![node.name.to_string(), node.action.as_str().to_string(), node.reason.clone()]);
         printer.result(&table(&["node", "action", "why"], rows).to_string())?;
         return Ok(0);
     }
@@ -82,7 +89,11 @@ fn print_report(report: &RunReport, args: &RunArgs, printer: &Printer) -> Result
         return Ok(());
     }
     if report.tasks.is_empty() {
-        printer.say(&format!("nothing to do: {} up to date ({:.2} s)", count(report.skipped as u64, "node"), report.seconds));
+        printer.say(&format!(
+            "nothing to do: {} up to date ({:.2} s)",
+            count(report.skipped as u64, "node"),
+            report.seconds
+        ));
         return Ok(());
     }
     let number = |value: Option<u64>| value.map(thousands).unwrap_or_default();
@@ -102,7 +113,9 @@ fn print_report(report: &RunReport, args: &RunArgs, printer: &Printer) -> Result
             format!("{:.2}", task.seconds),
         ];
         if args.explain {
-            row.push(task.metrics.get("bytes_read").map(|bytes| thousands(*bytes as u64)).unwrap_or_default());
+            row.push(
+                task.metrics.get("bytes_read").map(|bytes| thousands(*bytes as u64)).unwrap_or_default(),
+            );
             row.push(number(task.bytes_out));
         }
         row
@@ -118,7 +131,12 @@ fn print_report(report: &RunReport, args: &RunArgs, printer: &Printer) -> Result
             }
         }
         if matches!(task.outcome.as_str(), "failed" | "held") {
-            printer.say(&format!("{} {}: {}", printer.paint("31;1", &format!("{}:", task.outcome)), task.node, task.reason));
+            printer.say(&format!(
+                "{} {}: {}",
+                printer.paint("31;1", &format!("{}:", task.outcome)),
+                task.node,
+                task.reason
+            ));
         }
         if task.outcome == "blocked" {
             let (tier, name) = task.node.split_once('.').unwrap_or(("", &task.node));

@@ -2,5 +2,6 @@
 
 mod front;
 mod house;
+mod kill;
 mod kit;
 mod reference;

@@ -1,0 +1,192 @@
+"""The independent readers, each behind one face: open a Delta table at a version, measure its columns, count rows, give all rows."""
+
+import os
+from pathlib import Path
+
+import deltalake
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+DELTA = Path(duckdb.__file__).parent.parent / f"duckdb_extension_delta/extensions/v{duckdb.__version__}/delta.duckdb_extension"
+
+
+def kind_of(type_):
+    """Our word for an Arrow type, which decides what is measured."""
+    words = [("text", pa.types.is_string), ("integer", pa.types.is_integer), ("double", pa.types.is_floating), ("boolean", pa.types.is_boolean),
+             ("date", pa.types.is_date), ("timestamp", pa.types.is_timestamp), ("decimal", pa.types.is_decimal), ("binary", pa.types.is_binary)]
+    return next((word for word, holds in words if holds(type_)), "nested")
+
+
+def quote(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Sql:
+    """What is measured, in SQL. Subclasses name what differs between dialects."""
+
+    wide, bytes, micros = "decimal(38,0)", "octet_length({})", "CAST({} AS bigint)"
+    instant = "arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+
+    def measures(self, name, kind):
+        """Pairs of what is measured and its expression, for one column."""
+        c = quote(name)
+        found = [("values", f"count({c})")]
+        if kind == "double":  # NaN and infinities are counted apart: engines order and sum them each in their own way
+            finite = f"CASE WHEN abs({c}) < CAST('Infinity' AS double) THEN {c} END"
+            found += [("nan", f"count(CASE WHEN isnan({c}) THEN 1 END)"), ("finite", f"count({finite})"), ("sum", f"sum(CAST({finite} AS double) / 1e10)"),
+                      ("min", f"min({finite})"), ("max", f"max({finite})"), ("distinct", f"count(DISTINCT {finite})")]
+        if kind == "boolean":
+            found += [("true", f"count(CASE WHEN {c} THEN 1 END)")]
+        if kind in ("text", "binary"):
+            found += [("bytes", f"sum({self.bytes.format(c)})")]
+        if kind in ("text", "integer", "decimal", "date", "timestamp", "binary"):
+            found += [("distinct", f"count(DISTINCT {c})")]
+        if kind in ("text", "integer", "decimal"):
+            found += [("min", f"min({c})"), ("max", f"max({c})")]
+        if kind == "date":
+            found += [("min", f"CAST(min({c}) AS varchar)"), ("max", f"CAST(max({c}) AS varchar)")]
+        if kind == "timestamp":
+            found += [("min", self.micros.format(f"min({c})")), ("max", self.micros.format(f"max({c})"))]
+        if kind == "integer":
+            found += [("sum", f"sum(CAST({c} AS {self.wide}))")]
+        if kind == "decimal":
+            found += [("sum", f"sum({c})")]
+        return found
+
+    def where(self, name, kind, value):
+        """A condition that engines answer with a file's statistics: equality with one value, or null."""
+        c = quote(name)
+        if value is None:
+            return f"{c} IS NULL"
+        literal = "'" + str(value).replace("'", "''") + "'"
+        return f"{c} = " + {"text": literal, "date": f"CAST({literal} AS date)", "timestamp": self.instant.format(value)}.get(kind, str(value))
+
+    def measure_sql(self, table, columns):
+        expressions = [expression for name, kind in columns for _, expression in self.measures(name, kind)]
+        return f"SELECT count(*) AS m0" + "".join(f", {e} AS m{i + 1}" for i, e in enumerate(expressions)) + f" FROM {table}"
+
+    def count_sql(self, table, probes):
+        return " UNION ALL ".join(f"SELECT {i} AS i, count(*) AS n FROM {table} WHERE {self.where(*probe)}" for i, probe in enumerate(probes))
+
+
+class DeltaLake(Sql):
+    name = "deltalake"
+
+    def __init__(self, path, version):
+        self.table = deltalake.DeltaTable(path, version=version)
+        self.version = self.table.version()
+
+    def query(self, sql):
+        return pa.table(deltalake.QueryBuilder().register("t", self.table).execute(sql).read_all())
+
+    def measure(self, columns):
+        return list(self.query(self.measure_sql("t", columns)).to_pylist()[0].values())
+
+    def count(self, probes):
+        return [row["n"] for row in sorted(self.query(self.count_sql("t", probes)).to_pylist(), key=lambda row: row["i"])]
+
+    def rows(self):
+        return self.query("SELECT * FROM t")
+
+
+class DuckDb(Sql):
+    """DuckDB with its own Delta reader."""
+
+    name, bytes, micros, wide, instant = "duckdb", "octet_length(CAST({} AS blob))", "epoch_us({})", "hugeint", "make_timestamptz({})"
+
+    def __init__(self, path, version):
+        self.connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+        self.connection.execute(f"LOAD '{DELTA}'; SET TimeZone = 'UTC'; SET threads = 2")
+        self.open(path, version)
+
+    def open(self, path, version):
+        self.table = f"delta_scan('{path}'" + (")" if version is None else f", version => {version})")
+
+    def bytes_of(self, kind):
+        return "strlen({})" if kind == "text" else "octet_length({})"
+
+    def measures(self, name, kind):
+        self.bytes = self.bytes_of(kind)
+        return super().measures(name, kind)
+
+    def measure(self, columns):
+        return list(self.connection.execute(self.measure_sql(self.table, columns)).fetchone())
+
+    def count(self, probes):
+        return [n for _, n in sorted(self.connection.execute(self.count_sql(self.table, probes)).fetchall())]
+
+    def rows(self):
+        return self.connection.execute(f"SELECT * FROM {self.table}").to_arrow_table()
+
+
+class PyArrow(DuckDb):
+    """The PyArrow data set that `deltalake` makes of a table, asked in DuckDB's SQL."""
+
+    name = "pyarrow"
+
+    def open(self, path, version):
+        self.dataset = deltalake.DeltaTable(path, version=version).to_pyarrow_dataset()
+        self.connection.register("t", self.dataset)
+        self.table = "t"
+
+    def rows(self):
+        return self.dataset.to_table()
+
+
+class Polars:
+    name = "polars"
+
+    def __init__(self, path, version):
+        self.frame = pl.scan_delta(path, version=version)
+
+    def measure(self, columns):
+        expressions = [expression.alias(f"{name}/{what}") for name, kind in columns for what, expression in self.measures(name, kind)]
+        return list(self.frame.select(pl.len().alias("count"), *expressions).collect().row(0))
+
+    def measures(self, name, kind):
+        """The pairs of `Sql.measures`, in the same order."""
+        c = pl.col(name)
+        found = [("values", c.count())]
+        if kind == "double":
+            finite = c.filter(c.is_finite())
+            found += [("nan", c.is_nan().sum()), ("finite", finite.count()), ("sum", (finite.cast(pl.Float64) / 1e10).sum()), ("min", finite.min()), ("max", finite.max()),
+                      ("distinct", finite.n_unique())]
+        if kind == "boolean":
+            found += [("true", c.sum())]
+        if kind in ("text", "binary"):
+            length = c.str.len_bytes() if kind == "text" else c.bin.size()
+            found += [("bytes", pl.when(c.count() > 0).then(length.cast(pl.Int64).sum()))]
+        if kind in ("text", "integer", "decimal", "date", "timestamp", "binary"):
+            found += [("distinct", c.drop_nulls().n_unique())]
+        if kind in ("text", "integer", "decimal"):
+            found += [("min", c.min()), ("max", c.max())]
+        if kind == "date":
+            found += [("min", c.min()), ("max", c.max())]
+        if kind == "timestamp":
+            found += [("min", c.min().dt.epoch("us")), ("max", c.max().dt.epoch("us"))]
+        if kind == "integer":
+            found += [("sum", pl.when(c.count() > 0).then(c.cast(pl.Int128).sum()))]
+        if kind == "decimal":
+            found += [("sum", pl.when(c.count() > 0).then(c.sum()))]
+        return found
+
+    def count(self, probes):
+        frames = [self.frame.filter(self.where(*probe)).select(pl.len()) for probe in probes]
+        return [frame.item() for frame in pl.collect_all(frames)]
+
+    def where(self, name, kind, value):
+        c = pl.col(name)
+        if value is None:
+            return c.is_null()
+        if kind == "date":
+            return c == pl.lit(value).str.to_date()
+        if kind == "timestamp":
+            return c == pl.lit(value).cast(pl.Datetime("us", "UTC"))
+        return c == pl.lit(value)
+
+    def rows(self):
+        return self.frame.collect().to_arrow()
+
+
+READERS = [DeltaLake, PyArrow, Polars, DuckDb]

@@ -1,0 +1,202 @@
+"""Independent readers open what Laguna writes, and must see what Laguna sees.
+
+    python readers.py LAGUNA_BINARY [--keep FOLDER]
+
+Needs the packages of `requirements.txt`. Two lakes are made in a temporary folder: the flights example, and `matrix.py`. Every folder with a
+Delta log is read at its head, and at every version that a release names. Compared with `laguna query` are the number of rows, sums, extremes,
+nulls and distinct values of each column; counts under a filter, which readers answer with statistics; and all rows, of tables that are small.
+"""
+
+import argparse
+import collections
+import datetime as dt
+import decimal
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+
+import engines
+import matrix
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/flights"
+ALL_ROWS = 20_000  # of a table with at most so many, every row is compared
+
+# What a reader cannot read by its own documentation: (reader, kind of column) → why.
+LIMITS = {}
+
+
+class Laguna:
+    def __init__(self, binary, project):
+        self.binary, self.project = binary, project
+        self.dialect = engines.Sql()
+
+    def __call__(self, arguments, exit_code=0, quiet=True):
+        command = [self.binary, "--project", self.project] + ["--quiet"] * quiet + arguments
+        done = subprocess.run(command, capture_output=True)
+        if done.returncode != exit_code:
+            sys.exit(f"{' '.join(map(str, command))}: exit code {done.returncode}, expected {exit_code}\n{done.stderr.decode()}")
+        return done.stdout
+
+    def query(self, sql):
+        return json.loads(self(["query", "-o", "json", sql]), parse_float=decimal.Decimal)
+
+    def rows(self, table):
+        return pa.ipc.open_stream(self(["query", "-o", "arrow", f"SELECT * FROM {table}"])).read_all()
+
+    def schema(self, table):
+        return pa.ipc.open_stream(self(["query", "-o", "arrow", f"SELECT * FROM {table} LIMIT 0"])).schema
+
+    def measure(self, table, columns):
+        return list(self.query(self.dialect.measure_sql(table, columns))[0].values())
+
+    def count(self, table, probes):
+        return [row["n"] for row in sorted(self.query(self.dialect.count_sql(table, probes)), key=lambda row: row["i"])]
+
+
+def folders(lake):
+    """Every Delta table below the root, as (tier, name)."""
+    return sorted((log.parent.parent.name, log.parent.name) for log in lake.glob("*/*/_delta_log"))
+
+
+def versions(laguna, lake):
+    """What is to be read: (folder, version or None for the head, the table in Laguna's words)."""
+    released = laguna.query('SELECT DISTINCT "table", version FROM system.release_tables WHERE version IS NOT NULL ORDER BY 1, 2')
+    newest = {row["table"]: row["version"] for row in laguna.query(
+        'SELECT "table", version FROM system.release_tables WHERE release = (SELECT max(release) FROM system.releases)')}
+    for tier, name in folders(lake):
+        table = f"{tier}.{name}"
+        yield lake / tier / name, None, table, newest.get(table)
+        for row in released:
+            if row["table"] == table:
+                yield lake / tier / name, row["version"], f"{table} FOR VERSION AS OF {row['version']}", row["version"]
+
+
+def plain(value, type_=None):
+    """A value as text that is equal for equal values, whatever library gave it."""
+    if value is None:
+        return "null"
+    if type_ is not None and pa.types.is_struct(type_):
+        return "{" + ", ".join(f"{field.name}: {plain(value[field.name], field.type)}" for field in type_) + "}"
+    if type_ is not None and pa.types.is_map(type_):
+        pairs = [(item["key"], item["value"]) if isinstance(item, dict) else item for item in value]
+        return "<" + ", ".join(sorted(f"{plain(k, type_.key_type)}: {plain(v, type_.item_type)}" for k, v in pairs)) + ">"
+    if type_ is not None and pa.types.is_list(type_):
+        return "[" + ", ".join(plain(item, type_.value_type) for item in value) + "]"
+    if isinstance(value, decimal.Decimal):
+        return format(value.normalize() + 0, "f") if value else "0"
+    if isinstance(value, dt.datetime):
+        return str((value if value.tzinfo else value.replace(tzinfo=dt.timezone.utc)).astimezone(dt.timezone.utc))
+    return repr(value) if isinstance(value, (float, str, bytes)) else str(value)
+
+
+def bag(table, schema):
+    """All rows as a multiset, the columns in the order of `schema`."""
+    columns = [[plain(value, field.type) for value in table.column(field.name).to_pylist()] for field in schema]
+    return collections.Counter(zip(*columns))
+
+
+def same(ours, theirs):
+    if ours is None or theirs is None:
+        return ours is theirs
+    if isinstance(theirs, float) and (math.isnan(theirs) or math.isinf(theirs)):
+        return False
+    if isinstance(theirs, float):
+        return math.isclose(float(ours), theirs, rel_tol=1e-9, abs_tol=1e-300)
+    if isinstance(theirs, (int, decimal.Decimal)) and not isinstance(theirs, bool):
+        return decimal.Decimal(str(ours)) == theirs
+    return str(ours) == str(theirs)
+
+
+class Truth:
+    """What Laguna says about one version of a table; asked once, compared with every reader."""
+
+    def __init__(self, laguna, table):
+        self.schema = laguna.schema(table)
+        self.columns = [(field.name, engines.kind_of(field.type)) for field in self.schema]
+        self.labels = ["rows"] + [f"{name} {what}" for name, kind in self.columns for what, _ in laguna.dialect.measures(name, kind)]
+        self.measured = laguna.measure(table, self.columns)
+        measured = dict(zip(self.labels, self.measured))
+        self.probes = []
+        for name, kind in self.columns:
+            extremes = [measured.get(f"{name} {what}") for what in ("min", "max")] if kind in ("text", "integer", "date", "timestamp") else []
+            self.probes += [(name, kind, value) for value in dict.fromkeys([None] + extremes)]
+        self.counts = laguna.count(table, self.probes)
+        self.bag = bag(laguna.rows(table), self.schema) if self.measured[0] <= ALL_ROWS else None
+
+    def differences(self, reader):
+        """What `reader` sees otherwise."""
+        for label, ours, theirs in zip(self.labels, self.measured, reader.measure(self.columns), strict=True):
+            if not same(ours, theirs):
+                yield f"{label}: {ours!r}, the reader says {theirs!r}"
+        for probe, ours, theirs in zip(self.probes, self.counts, reader.count(self.probes), strict=True):
+            if ours != theirs:
+                yield f"rows with {probe[0]} = {probe[2]!r}: {ours}, the reader says {theirs}"
+        if self.bag is not None:
+            theirs = bag(reader.rows(), self.schema)
+            for mine, other in zip(sorted((self.bag - theirs).elements())[:3], sorted((theirs - self.bag).elements())[:3]):
+                cells = [f"{field.name}: {a} is {b}" for field, a, b in zip(self.schema, mine, other) if a != b]
+                yield f"a row differs: {'; '.join(cells)}"
+            if sum(self.bag.values()) != sum(theirs.values()):
+                yield f"{sum(self.bag.values())} rows, the reader gives {sum(theirs.values())}"
+
+
+class Score:
+    def __init__(self):
+        self.passed, self.failed = 0, 0
+
+    def __call__(self, what, problems):
+        print(f"{'FAILED' if problems else 'ok':<7} {what}", flush=True)
+        for problem in problems[:12]:
+            print(f"          {problem[:600]}", flush=True)
+        self.passed, self.failed = self.passed + (not problems), self.failed + bool(problems)
+
+
+def compare(laguna, lake, score):
+    for folder, version, table, released in versions(laguna, lake):
+        what = f"{lake.parent.name} {folder.parent.name}.{folder.name} " + ("head" if version is None else f"version {version}")
+        truth = None if folder.parent.name == "system" else Truth(laguna, table)
+        for reader in engines.READERS:
+            try:
+                opened = reader(str(folder), version)
+                problems = system_differences(opened) if truth is None else list(truth.differences(opened))
+                if reader is engines.DeltaLake and version is None and released not in (None, opened.version):
+                    problems.append(f"the head is {opened.version}, the newest release names {released}")
+            except Exception as error:  # a reader may raise anything, panics included
+                problems = [f"{type(error).__name__}: {error}"]
+            score(f"{what}, {reader.name}", problems)
+
+
+def system_differences(reader):
+    """Laguna unites these tables with what is not folded into them yet, so they are only to be readable."""
+    return [] if reader.rows().num_rows > 0 else ["no rows"]
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("laguna", type=Path)
+    arguments.add_argument("--keep", type=Path, help="make the lakes here and leave them")
+    options = arguments.parse_args()
+    score = Score()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = options.keep or Path(temporary)
+        shutil.copytree(EXAMPLE, root / "flights", ignore=shutil.ignore_patterns("lake"))
+        flights = Laguna(options.laguna.resolve(), root / "flights")
+        flights(["run"])
+        (root / "matrix").mkdir()
+        types = Laguna(options.laguna.resolve(), root / "matrix")
+        matrix.build(root / "matrix", types)
+        for laguna in [types, flights]:
+            compare(laguna, laguna.project / "lake", score)
+    print(f"{score.passed} passed, {score.failed} failed")
+    return 1 if score.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
