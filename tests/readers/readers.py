@@ -3,7 +3,7 @@
     python readers.py LAGUNA_BINARY [--keep FOLDER]
 
 Needs the packages of `requirements.txt`. Two lakes are made in a temporary folder: the flights example, and `matrix.py`. Every folder with a
-Delta log is read at its head, and at every version that a release names. Compared with `laguna query` are the number of rows, sums, extremes,
+Delta log is read at its head, which is what the newest release names, and at every version that another release names. Compared with `laguna query` are the number of rows, sums, extremes,
 nulls and distinct values of each column; counts under a filter, which readers answer with statistics; and all rows, of tables that are small.
 """
 
@@ -28,8 +28,8 @@ import matrix
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/flights"
 ALL_ROWS = 20_000  # of a table with at most so many, every row is compared
 
-# What a reader cannot read by its own documentation: (reader, kind of column) → why.
-LIMITS = {}
+# What a reader cannot read, although the format allows it.
+LIMITS = {("pyarrow", "enhanced.by_types"): "deltalake's data set writes the negative decimal of a partition as -999.-99"}
 
 
 class Laguna:
@@ -48,10 +48,7 @@ class Laguna:
         return json.loads(self(["query", "-o", "json", sql]), parse_float=decimal.Decimal)
 
     def rows(self, table):
-        return pa.ipc.open_stream(self(["query", "-o", "arrow", f"SELECT * FROM {table}"])).read_all()
-
-    def schema(self, table):
-        return pa.ipc.open_stream(self(["query", "-o", "arrow", f"SELECT * FROM {table} LIMIT 0"])).schema
+        return pa.ipc.open_stream(self(["query", "-o", "arrow", f"SELECT * FROM {table} LIMIT {ALL_ROWS + 1}"])).read_all()
 
     def measure(self, table, columns):
         return list(self.query(self.dialect.measure_sql(table, columns))[0].values())
@@ -66,16 +63,14 @@ def folders(lake):
 
 
 def versions(laguna, lake):
-    """What is to be read: (folder, version or None for the head, the table in Laguna's words)."""
-    released = laguna.query('SELECT DISTINCT "table", version FROM system.release_tables WHERE version IS NOT NULL ORDER BY 1, 2')
-    newest = {row["table"]: row["version"] for row in laguna.query(
-        'SELECT "table", version FROM system.release_tables WHERE release = (SELECT max(release) FROM system.releases)')}
+    """What is to be read: (folder, version or None for the head, the table in Laguna's words, the version that the newest release names)."""
+    released = laguna.query('SELECT "table", version FROM system.release_tables WHERE version IS NOT NULL GROUP BY 1, 2 ORDER BY max(release)')
+    newest = {row["table"]: row["version"] for row in released}
     for tier, name in folders(lake):
         table = f"{tier}.{name}"
         yield lake / tier / name, None, table, newest.get(table)
-        for row in released:
-            if row["table"] == table:
-                yield lake / tier / name, row["version"], f"{table} FOR VERSION AS OF {row['version']}", row["version"]
+        for version in sorted({row["version"] for row in released if row["table"] == table} - {newest.get(table)}):
+            yield lake / tier / name, version, f"{table} FOR VERSION AS OF {version}", version
 
 
 def plain(value, type_=None):
@@ -118,24 +113,28 @@ class Truth:
     """What Laguna says about one version of a table; asked once, compared with every reader."""
 
     def __init__(self, laguna, table):
-        self.schema = laguna.schema(table)
+        rows = laguna.rows(table)
+        self.schema = rows.schema
         self.columns = [(field.name, engines.kind_of(field.type)) for field in self.schema]
         self.labels = ["rows"] + [f"{name} {what}" for name, kind in self.columns for what, _ in laguna.dialect.measures(name, kind)]
         self.measured = laguna.measure(table, self.columns)
         measured = dict(zip(self.labels, self.measured))
         self.probes = []
-        for name, kind in self.columns:
-            extremes = [measured.get(f"{name} {what}") for what in ("min", "max")] if kind in ("text", "integer", "date", "timestamp") else []
-            self.probes += [(name, kind, value) for value in dict.fromkeys([None] + extremes)]
+        for field, (name, kind) in zip(self.schema, self.columns):
+            ends = [True, False] if kind == "boolean" else [measured.get(f"{name} {end}") for end in ("min", "max")]
+            ends = [format(end, "f") if kind == "decimal" and end is not None else end for end in ends]
+            self.probes += [(name, engines.literal_type(field.type), value) for value in dict.fromkeys([None] + ends)]
         self.counts = laguna.count(table, self.probes)
-        self.bag = bag(laguna.rows(table), self.schema) if self.measured[0] <= ALL_ROWS else None
+        self.bag = bag(rows, self.schema) if rows.num_rows <= ALL_ROWS else None
 
     def differences(self, reader):
         """What `reader` sees otherwise."""
         for label, ours, theirs in zip(self.labels, self.measured, reader.measure(self.columns), strict=True):
             if not same(ours, theirs):
                 yield f"{label}: {ours!r}, the reader says {theirs!r}"
-        for probe, ours, theirs in zip(self.probes, self.counts, reader.count(self.probes), strict=True):
+        blind = reader.blind(self.columns)
+        asked = [(probe, count) for probe, count in zip(self.probes, self.counts) if probe[0] not in blind]
+        for (probe, ours), theirs in zip(asked, reader.count([probe for probe, _ in asked]), strict=True):
             if ours != theirs:
                 yield f"rows with {probe[0]} = {probe[2]!r}: {ours}, the reader says {theirs}"
         if self.bag is not None:
@@ -163,14 +162,19 @@ def compare(laguna, lake, score):
         what = f"{lake.parent.name} {folder.parent.name}.{folder.name} " + ("head" if version is None else f"version {version}")
         truth = None if folder.parent.name == "system" else Truth(laguna, table)
         for reader in engines.READERS:
+            if limit := LIMITS.get((reader.name, f"{folder.parent.name}.{folder.name}")):
+                print(f"skipped {what}, {reader.name}: {limit}")
+                continue
+            blind = set()
             try:
                 opened = reader(str(folder), version)
+                blind = opened.blind(truth.columns) if truth else blind
                 problems = system_differences(opened) if truth is None else list(truth.differences(opened))
                 if reader is engines.DeltaLake and version is None and released not in (None, opened.version):
                     problems.append(f"the head is {opened.version}, the newest release names {released}")
-            except Exception as error:  # a reader may raise anything, panics included
+            except Exception as error:
                 problems = [f"{type(error).__name__}: {error}"]
-            score(f"{what}, {reader.name}", problems)
+            score(f"{what}, {reader.name}" + f" (no filters on {', '.join(sorted(blind))})" * bool(blind), problems)
 
 
 def system_differences(reader):

@@ -70,11 +70,14 @@ async fn the_log_is_the_truth_and_the_cache_only_saves_reading_it() {
     assert_eq!((landed.version, landed.batches), (Some(2), 3));
     assert_eq!(landed.watermark, Some(Instant::from_micros(2)));
 
+    assert!(landed.recovered, "no cache was there");
     lake.save_landed(&raw(), &landed).await.unwrap();
-    assert_eq!(lake.landed(&raw()).await.unwrap(), landed);
+    let cached = lake.landed(&raw()).await.unwrap();
+    assert!(!cached.recovered, "the cache is current");
+    assert_eq!(Landed { recovered: true, ..cached }, landed);
     commit(&objects, 3, &[file("c.csv", 1)]).await;
     let longer = lake.landed(&raw()).await.unwrap();
-    assert_eq!((longer.version, longer.files.len()), (Some(3), 3));
+    assert_eq!((longer.version, longer.files.len(), longer.recovered), (Some(3), 3, true));
 
     let cache = Path::from("_laguna/landed/orders.json");
     objects.put(&cache, "{\"entry\": \"x\", \"landed\"".into()).await.unwrap();
@@ -112,7 +115,8 @@ async fn a_log_that_was_cut_needs_the_cache() {
     for version in 0..3 {
         objects.delete(&entry(version)).await.unwrap();
     }
-    assert_eq!(lake.landed(&raw()).await.unwrap(), landed);
+    let cached = lake.landed(&raw()).await.unwrap();
+    assert_eq!(Landed { recovered: true, ..cached }, landed);
     objects.delete(&Path::from("_laguna/landed/orders.json")).await.unwrap();
     assert_eq!(lake.landed(&raw()).await.unwrap_err().kind(), ErrorKind::Stored);
 }

@@ -1,0 +1,159 @@
+"""The jobs: what each contestant runs, what it must leave behind, and what is compared."""
+
+import csv
+import dataclasses
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Callable
+
+import projects
+
+FLIGHTS = Path(__file__).resolve().parents[1] / "examples/flights/data/flights"
+
+
+@dataclasses.dataclass
+class Contestant:
+    name: str
+    folder: Path
+    command: list
+    prepare: Callable = lambda: None
+    answer: Callable = None  # what must be equal between contestants
+
+
+@dataclasses.dataclass
+class Job:
+    name: str
+    contestants: list
+    most_runs: int = 1000
+    lines: Callable = list  # what is printed below the table
+
+
+def remove(*paths):
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def output(*command, folder=None):
+    return subprocess.run([str(word) for word in command], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def ask_laguna(cache, project, sql):
+    rows = json.loads(output(cache.laguna, "query", "--project", project, "-o", "json", sql))
+    return ",".join(str(value) for value in rows[0].values())
+
+
+def ask_duckdb(cache, sql):
+    return output(cache.duckdb(), "-unsigned", "-csv", "-noheader", "-c", sql).strip().replace(".0", "")
+
+
+def landing(cache, name, pattern, laguna_query, query, polars, suffix):
+    """Laguna, DuckDB and Polars over the same CSV files."""
+    folder = cache.work / name
+    projects.write(folder, {"laguna.yml": f"name: {name}\n", f"raw/{name}.yml": f"source: {{files: '{pattern}'}}\n"})
+    parquet, theirs = folder / "duckdb.parquet", folder / f"polars{suffix}"
+    load = f"LOAD '{cache.delta_extension()}'; "
+    read = f"'{theirs}'" if suffix == ".parquet" else f"delta_scan('{theirs}')"
+    return Job(f"land {name}", [
+        Contestant("Laguna to Delta", folder, [cache.laguna, "--quiet", "run", f"raw.{name}"], lambda: remove(folder / "lake"),
+                   lambda: ask_laguna(cache, folder, f"{laguna_query} FROM raw.{name}")),
+        Contestant("DuckDB to Parquet", folder, [cache.duckdb(), "-c", f"COPY (FROM read_csv('{pattern}', nullstr=['', 'NA'])) TO '{parquet}'"],
+                   lambda: remove(parquet), lambda: ask_duckdb(cache, f"{query} FROM '{parquet}'")),
+        Contestant(f"Polars to {'Parquet' if suffix == '.parquet' else 'Delta'}", folder, [cache.python(), "-c", polars, pattern, theirs],
+                   lambda: remove(theirs), lambda: ask_duckdb(cache, f"{load}{query} FROM {read}")),
+    ])
+
+
+def lineitem(cache, options):
+    path = cache.data / "lineitem.csv"
+    if not path.exists():
+        output(cache.bin("peers", "tpchgen-cli"), "-s", "1", "--format=csv", "--tables=lineitem", f"--output-dir={cache.data}")
+    sums = "SELECT count(*) AS a, sum(l_orderkey) AS b, CAST(round(sum(l_extendedprice)) AS bigint) AS c"
+    polars = "import polars, sys; polars.scan_csv(sys.argv[1], try_parse_dates=True).sink_parquet(sys.argv[2])"
+    yield landing(cache, "lineitem", path, sums, sums, polars, ".parquet")
+
+
+def flights(cache, options):
+    folder = cache.data / "flights"
+    if not folder.exists():
+        folder.mkdir()
+        for source in FLIGHTS.glob("*.csv.gz"):
+            (folder / source.stem).write_bytes(gzip.decompress(source.read_bytes()))
+    sums = "SELECT count(*) AS a, sum(distance) AS b, sum(air_time) AS c"
+    polars = "import polars, sys; polars.read_csv(sys.argv[1], null_values='NA', try_parse_dates=True).write_delta(sys.argv[2])"
+    yield landing(cache, "flights", folder / "*.csv", sums, sums, polars, ".delta")
+
+
+def models(cache, options):
+    folder, dbt = cache.work / "models", cache.bin("dbt", "dbt")
+    projects.thousand_models(folder, options.models)
+    ours, theirs = folder / "laguna", folder / "dbt"
+    last = projects.name(options.models - 1)
+    laguna_answer = lambda: ask_laguna(cache, ours, f"SELECT count(*) AS a, sum(value) AS b FROM enhanced.{last}")
+    dbt_answer = lambda: ask_duckdb(cache, f"ATTACH '{theirs}/dbt.duckdb' AS d (READ_ONLY); SELECT count(*), sum(value) FROM d.{last}")
+    run = [dbt, "run", "--quiet", "--profiles-dir", ".", "--threads", "2"]
+    yield Job(f"{options.models} models, all", [
+        Contestant("Laguna", ours, [cache.laguna, "--quiet", "run"], lambda: remove(ours / "lake"), laguna_answer),
+        Contestant("dbt-core with DuckDB", theirs, run, lambda: remove(theirs / "target", theirs / "dbt.duckdb"), dbt_answer),
+    ], most_runs=3)
+    remove(theirs / "state")
+    shutil.copytree(theirs / "target", theirs / "state")
+    yield Job(f"{options.models} models, nothing to do", [
+        Contestant("Laguna", ours, [cache.laguna, "--quiet", "run"]),
+        Contestant("dbt-core with DuckDB, state:modified+", theirs, [*run, "--select", "state:modified+", "--state", "state"]),
+    ])
+
+
+def query(cache, options):
+    """A cold query of one Delta table; it has a file for each of twelve batches."""
+    folder = cache.work / "query"
+    list(flights(cache, options))
+    remove(folder)
+    projects.write(folder, {"laguna.yml": "name: query\n", "raw/flights.yml": "source: {files: 'data/*.csv'}\n"})
+    (folder / "data").mkdir()
+    for source in sorted((cache.data / "flights").glob("*.csv")):
+        shutil.copy2(source, folder / "data")
+        output(cache.laguna, "--quiet", "run", folder=folder)
+    table = folder / "lake/raw/flights"
+    select = "SELECT carrier, sum(distance) AS miles FROM {} GROUP BY carrier ORDER BY carrier"
+    scan = select.format(f"delta_scan('{table}')")
+    load = f"LOAD '{cache.delta_extension()}'"
+    in_python = ("import duckdb, sys; c = duckdb.connect(config={'allow_unsigned_extensions': 'true'}); c.execute(sys.argv[1]); "
+                 "print(*(f'{a},{b}' for a, b in c.execute(sys.argv[2]).fetchall()), sep='\\n')")
+    with_deltalake = ("import sys; from deltalake import DeltaTable, QueryBuilder; b = QueryBuilder().register('t', DeltaTable(sys.argv[1])); "
+                      "t = b.execute(sys.argv[2]).read_all(); "
+                      "print(*(f'{a},{b}' for a, b in zip(t['carrier'].to_pylist(), t['miles'].to_pylist())), sep='\\n')")
+
+    def contestant(name, *command):
+        home = folder / name.replace(" ", "-")
+        home.mkdir()
+        read = lambda: "\n".join(line for line in (home / "output.txt").read_text().split() if "miles" not in line)
+        return Contestant(name, home, command, answer=read)
+
+    yield Job("cold query of a Delta table", [
+        contestant("Laguna", cache.laguna, "query", "--project", folder, "-o", "csv", select.format("raw.flights")),
+        contestant("duckdb command", cache.duckdb(), "-unsigned", "-csv", "-c", f"{load}; {scan}"),
+        contestant("duckdb in Python", cache.python(), "-c", in_python, load, scan),
+        contestant("deltalake in Python", cache.python(), "-c", with_deltalake, table, select.format("t")),
+    ])
+
+
+def checks(cache, options):
+    """Bytes that a build reads without, with one and with fifty checks. Counted, not timed."""
+    folder = cache.work / "checks"
+    list(flights(cache, options))
+    remove(folder)
+    with open(next((cache.data / "flights").glob("*.csv"))) as file:
+        columns = next(csv.reader(file))
+    projects.write(folder, {"laguna.yml": "name: checks\n", "raw/flights.yml": f"source: {{files: '{cache.data}/flights/*.csv'}}\n"})
+    projects.checked_models(folder, "raw.flights", columns, [0, 1, 50])
+    output(cache.laguna, "--quiet", "run", folder=folder)
+    events = map(json.loads, output(cache.laguna, "run", "--full", "--explain", "--json", "enhanced", folder=folder).splitlines())
+    found = {event["node"]: (len(event["checks"]), event["metrics"]["bytes_read"]) for event in events if event["event"] == "task_finished"}
+    table = ["| checks of a table | bytes read |", "|---:|---:|"] + [f"| {count} | {read:,.0f} |" for count, read in sorted(found.values())]
+    yield Job("checks", [], lines=lambda: table)
+
+
+ALL = {"lineitem": lineitem, "flights": flights, "models": models, "query": query, "checks": checks}
