@@ -148,11 +148,12 @@ def checks(cache, options):
     with open(next((cache.data / "flights").glob("*.csv"))) as file:
         columns = next(csv.reader(file))
     projects.write(folder, {"laguna.yml": "name: checks\n", "raw/flights.yml": f"source: {{files: '{cache.data}/flights/*.csv'}}\n"})
-    projects.checked_models(folder, "raw.flights", columns, [0, 1, 50])
+    projects.checked_models(folder, "raw.flights", columns)
     output(cache.laguna, "--quiet", "run", folder=folder)
     events = map(json.loads, output(cache.laguna, "run", "--full", "--explain", "--json", "enhanced", folder=folder).splitlines())
-    found = {event["node"]: (len(event["checks"]), event["metrics"]["bytes_read"]) for event in events if event["event"] == "task_finished"}
-    table = ["| checks of a table | bytes read |", "|---:|---:|"] + [f"| {count} | {read:,.0f} |" for count, read in sorted(found.values())]
+    found = {event["node"].removeprefix("enhanced."): (len(event["checks"]), event["metrics"]["bytes_read"]) for event in events if event["event"] == "task_finished"}
+    table = ["| checks of a table | | bytes read |", "|---|---:|---:|"]
+    table += [f"| {name} | {count} | {read:,.0f} |" for name, (count, read) in sorted(found.items(), key=lambda item: item[1])]
     yield Job("checks", [], lines=lambda: table)
 
 

@@ -40,12 +40,11 @@ def thousand_models(folder, count):
     write(folder / "dbt", theirs)
 
 
-def checked_models(folder, table, columns, counts):
-    """For each of `counts`, a copy of `table` under so many checks that never block."""
-    kinds = ["{{not_null: [{}]}}", "{{length_between: {{column: {}, min_value: 1, max_value: 100}}}}", "{{distinct_count: {{column: {}, min_value: 1}}}}"]
-    every = [kind.format(column) for kind in kinds for column in columns]
-    for count in counts:
-        write(folder, {
-            f"enhanced/checks_{count}.sql": f"SELECT * FROM {table}\n",
-            f"enhanced/checks_{count}.yml": "on_fail: warn\nchecks:\n" + "".join(f"  - {check}\n" for check in every[:count]) if count else "on_fail: warn\n",
-        })
+def checked_models(folder, table, columns):
+    """Copies of `table` under checks that never block: none, one, fifty of single rows, and fifty of which some need a grouping."""
+    rows = ["{{not_null: [{}]}}", "{{length_between: {{column: {}, min_value: 1, max_value: 100}}}}", "{{length_between: {{column: {}, min_value: 1}}}}"]
+    every = [kind.format(column) for kind in rows for column in columns]
+    grouped = [f"{{distinct_count: {{column: {column}, min_value: 1}}}}" for column in columns[:12]]
+    for name, checks in [("none", []), ("one", every[:1]), ("fifty", every[:50]), ("fifty_grouped", every[:38] + grouped)]:
+        settings = "on_fail: warn\n" + "checks:\n" * bool(checks) + "".join(f"  - {check}\n" for check in checks)
+        write(folder, {f"enhanced/{name}.sql": f"SELECT * FROM {table}\n", f"enhanced/{name}.yml": settings})

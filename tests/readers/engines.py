@@ -28,11 +28,17 @@ def literal_type(type_):
     return "real" if pa.types.is_float32(type_) else kind_of(type_)
 
 
-class Sql:
-    """What is measured, in SQL. Subclasses name what differs between dialects."""
+class Reader:
+    def blind(self, columns):
+        """Columns by which this reader must not be asked to filter."""
+        return set()
 
-    sql_types = {"integer": "bigint"}
-    wide, bytes, micros = "decimal(38,0)", "octet_length({})", "CAST({} AS bigint)"
+
+class Sql(Reader):
+    """What is measured, in SQL: the dialect of DataFusion, which is Laguna's. Subclasses name what differs in theirs."""
+
+    sizes = {"text": "octet_length({})", "binary": "octet_length({})"}
+    wide, micros = "decimal(38,0)", "CAST({} AS bigint)"
     instant = "arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
     def measures(self, name, kind):
@@ -47,7 +53,7 @@ class Sql:
         if kind == "boolean":
             found += [("true", f"count(CASE WHEN {c} THEN 1 END)")]
         if kind in ("text", "binary"):
-            found += [("bytes", f"sum({self.bytes.format(c)})")]
+            found += [("bytes", f"sum({self.sizes[kind].format(c)})")]
         if kind in ("text", "integer", "decimal", "date", "timestamp", "binary"):
             found += [("distinct", f"count(DISTINCT {c})")]
         if kind in ("text", "integer", "decimal"):
@@ -68,11 +74,12 @@ class Sql:
         if value is None:
             return f"{c} IS NULL"
         literal = "'" + str(value).replace("'", "''") + "'"
-        return f"{c} = " + {"text": literal, "boolean": str(value), "timestamp": self.instant.format(value)}.get(kind, f"CAST({literal} AS {self.sql_types.get(kind, kind)})")
+        others = {"text": literal, "integer": str(value), "boolean": str(value), "timestamp": self.instant.format(value)}
+        return f"{c} = " + others.get(kind, f"CAST({literal} AS {kind})")
 
     def measure_sql(self, table, columns):
         expressions = [expression for name, kind in columns for _, expression in self.measures(name, kind)]
-        return f"SELECT count(*) AS m0" + "".join(f", {e} AS m{i + 1}" for i, e in enumerate(expressions)) + f" FROM {table}"
+        return "SELECT count(*) AS m0" + "".join(f", {e} AS m{i + 1}" for i, e in enumerate(expressions)) + f" FROM {table}"
 
     def count_sql(self, table, probes):
         return " UNION ALL ".join(f"SELECT {i} AS i, count(*) AS n FROM {table} WHERE {self.where(*probe)}" for i, probe in enumerate(probes))
@@ -97,15 +104,13 @@ class DeltaLake(Sql):
     def rows(self):
         return self.query("SELECT * FROM t")
 
-    def blind(self, columns):
-        """Columns whose filters are not to be tried."""
-        return set()
-
 
 class DuckDb(Sql):
     """DuckDB with its own Delta reader."""
 
-    name, bytes, micros, wide, instant = "duckdb", "octet_length(CAST({} AS blob))", "epoch_us({})", "hugeint", "make_timestamptz({})"
+    name = "duckdb"
+    sizes = {"text": "strlen({})", "binary": "octet_length({})"}
+    wide, micros, instant = "hugeint", "epoch_us({})", "make_timestamptz({})"
 
     def __init__(self, path, version):
         self.connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
@@ -115,13 +120,6 @@ class DuckDb(Sql):
     def open(self, path, version):
         self.table = f"delta_scan('{path}'" + (")" if version is None else f", version => {version})")
 
-    def bytes_of(self, kind):
-        return "strlen({})" if kind == "text" else "octet_length({})"
-
-    def measures(self, name, kind):
-        self.bytes = self.bytes_of(kind)
-        return super().measures(name, kind)
-
     def measure(self, columns):
         return list(self.connection.execute(self.measure_sql(self.table, columns)).fetchone())
 
@@ -130,9 +128,6 @@ class DuckDb(Sql):
 
     def rows(self):
         return self.connection.execute(f"SELECT * FROM {self.table}").to_arrow_table()
-
-    def blind(self, columns):
-        return set()
 
 
 class PyArrow(DuckDb):
@@ -154,14 +149,14 @@ class PyArrow(DuckDb):
         for them: beside NaN, and at the end of the year 9999."""
         files = pa.table(deltalake.DeltaTable(self.path, version=self.version).get_add_actions(flatten=True)).to_pylist()
 
-        def lacks(name):
-            return any(file.get(f"{side}.{name}") is None and file[f"null_count.{name}"] != file["num_records"] for file in files for side in ("min", "max"))
+        def lacks(file, bound, name):  # a column beyond the first 32 has no statistics here, and a column of nulls has no bounds
+            return f"null_count.{name}" in file and file.get(f"{bound}.{name}") is None and file[f"null_count.{name}"] != file["num_records"]
 
-        partitions = deltalake.DeltaTable(self.path, version=self.version).metadata().partition_columns
-        return {name for name, kind in columns if kind in ("double", "timestamp") and name not in partitions and lacks(name)}
+        return {name for name, kind in columns if kind in ("double", "timestamp")
+                if any(lacks(file, bound, name) for file in files for bound in ("min", "max"))}
 
 
-class Polars:
+class Polars(Reader):
     name = "polars"
 
     def __init__(self, path, version):
@@ -219,9 +214,6 @@ class Polars:
 
     def rows(self):
         return self.frame.collect().to_arrow()
-
-    def blind(self, columns):
-        return set()
 
 
 READERS = [DeltaLake, PyArrow, Polars, DuckDb]

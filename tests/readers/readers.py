@@ -3,8 +3,9 @@
     python readers.py LAGUNA_BINARY [--keep FOLDER]
 
 Needs the packages of `requirements.txt`. Two lakes are made in a temporary folder: the flights example, and `matrix.py`. Every folder with a
-Delta log is read at its head, which is what the newest release names, and at every version that another release names. Compared with `laguna query` are the number of rows, sums, extremes,
-nulls and distinct values of each column; counts under a filter, which readers answer with statistics; and all rows, of tables that are small.
+Delta log is read at its head, which must be what the newest release names, and at every version that an earlier release names. Compared with
+`laguna query` are: rows; sums, extremes, nulls and distinct values of each column; counts under filters, which readers answer with the help of
+statistics; all rows of small tables.
 """
 
 import argparse
@@ -13,7 +14,6 @@ import datetime as dt
 import decimal
 import json
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -21,11 +21,13 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 import engines
 import matrix
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/flights"
+decimal.getcontext().prec = 100  # never round
 ALL_ROWS = 20_000  # of a table with at most so many, every row is compared
 
 # What a reader cannot read, although the format allows it.
@@ -127,12 +129,11 @@ class Truth:
         self.counts = laguna.count(table, self.probes)
         self.bag = bag(rows, self.schema) if rows.num_rows <= ALL_ROWS else None
 
-    def differences(self, reader):
-        """What `reader` sees otherwise."""
+    def differences(self, reader, blind):
+        """What `reader` sees otherwise; it is not asked to filter by `blind` columns."""
         for label, ours, theirs in zip(self.labels, self.measured, reader.measure(self.columns), strict=True):
             if not same(ours, theirs):
                 yield f"{label}: {ours!r}, the reader says {theirs!r}"
-        blind = reader.blind(self.columns)
         asked = [(probe, count) for probe, count in zip(self.probes, self.counts) if probe[0] not in blind]
         for (probe, ours), theirs in zip(asked, reader.count([probe for probe, _ in asked]), strict=True):
             if ours != theirs:
@@ -169,12 +170,21 @@ def compare(laguna, lake, score):
             try:
                 opened = reader(str(folder), version)
                 blind = opened.blind(truth.columns) if truth else blind
-                problems = system_differences(opened) if truth is None else list(truth.differences(opened))
+                problems = system_differences(opened) if truth is None else list(truth.differences(opened, blind))
                 if reader is engines.DeltaLake and version is None and released not in (None, opened.version):
                     problems.append(f"the head is {opened.version}, the newest release names {released}")
             except Exception as error:
                 problems = [f"{type(error).__name__}: {error}"]
             score(f"{what}, {reader.name}" + f" (no filters on {', '.join(sorted(blind))})" * bool(blind), problems)
+
+
+def files_differences(laguna):
+    """What `raw.types` holds otherwise than the Parquet files that it was landed from, which PyArrow reads."""
+    ours, source = laguna.rows("raw.types"), pq.read_table(laguna.project / "data/types")
+    schema = pa.schema([ours.schema.field(name) for name in source.column_names])
+    theirs = source.set_column(source.column_names.index("nanos"), "nanos", source["nanos"].cast(pa.timestamp("us")))
+    missing = bag(theirs, schema) - bag(ours, schema)
+    return [f"{sum(missing.values())} of {source.num_rows} rows are not in the table"] if missing or ours.num_rows != source.num_rows else []
 
 
 def system_differences(reader):
@@ -196,6 +206,7 @@ def main():
         (root / "matrix").mkdir()
         types = Laguna(options.laguna.resolve(), root / "matrix")
         matrix.build(root / "matrix", types)
+        score("matrix raw.types, against its files", files_differences(types))
         for laguna in [types, flights]:
             compare(laguna, laguna.project / "lake", score)
     print(f"{score.passed} passed, {score.failed} failed")
