@@ -20,7 +20,7 @@ fn table(project: &Project, sql: &str) -> Vec<String> {
 
 #[test]
 fn rows_say_where_they_came_from() {
-    let project = dataset("").write("d/a.csv", "id,note\r\n1,\"two\r\nlines\"\r\n\r\n2,x,y\r\n3,plain\r\n");
+    let project = dataset("").write("d/a.csv", "id,note\r\n1,\"two\r\nlines\"\r\n\r\n2,x,y\n3,plain\r\n");
     project.ok(&["run"]);
     assert_eq!(
         table(&project, "SELECT id, _source['file'] f, _source['row'] n FROM raw.t ORDER BY id"),
