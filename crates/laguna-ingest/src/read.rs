@@ -108,6 +108,8 @@ pub trait Sink: Send + 'static {
 pub struct Outcome<S> {
     /// Data columns: those known, then new ones.
     pub schema: SchemaRef,
+    /// Columns that the files have and that held no value: they are not in the schema yet.
+    pub untyped: Vec<String>,
     /// The sinks, fed and not yet finished.
     pub sinks: Vec<S>,
     /// One for each file, in order.
@@ -129,15 +131,15 @@ pub struct FileOutcome {
     pub rejected: u64,
 }
 
-/// Reads all files into the sinks that `open` gives for a schema (at least one). `open` is called a second time when the
-/// first schema proved wrong; the first sinks are aborted before. On any error all sinks are aborted.
+/// Reads all files into the sinks (at least one) that `open` gives for a schema and for the names of columns that hold
+/// no value, so that they have no type yet. `open` is called a second time when the first schema proved wrong; the first sinks are aborted before. On any error all sinks are aborted.
 ///
 /// `progress` is told the bytes taken from storage so far; it starts again when reading does. Wants a runtime with more
 /// than one thread to be fast; blocking work runs on the runtime's blocking threads.
 pub async fn read<S: Sink>(
     files: &[InputFile],
     options: &ReadOptions,
-    mut open: impl FnMut(&SchemaRef) -> Result<Vec<S>>,
+    mut open: impl FnMut(&SchemaRef, &[String]) -> Result<Vec<S>>,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Outcome<S>> {
     let zone = zone(options)?;
@@ -160,9 +162,9 @@ pub async fn read<S: Sink>(
     loop {
         let mut notes = Vec::new();
         let target = Arc::new(Target::plan(options, zone, &columns, &findings, settled, &mut notes)?);
-        let schema = target.schema.clone();
+        let (schema, untyped) = (target.schema.clone(), target.untyped.clone());
         let pass = Arc::new(Pass::new(source.clone(), options.on_bad_row));
-        let sinks = open(&schema)?;
+        let sinks = open(&schema, &untyped)?;
         if sinks.is_empty() {
             return Err(Error::internal("no sink takes the rows"));
         }
@@ -175,7 +177,7 @@ pub async fn read<S: Sink>(
                     rejected: pass.rejected[at].load(Ordering::Relaxed),
                 });
                 let peak_bytes = pass.peak.load(Ordering::Relaxed);
-                return Ok(Outcome { schema, sinks, files: files.collect(), notes, peak_bytes });
+                return Ok(Outcome { schema, untyped, sinks, files: files.collect(), notes, peak_bytes });
             }
             Err(stop) => {
                 for sink in sinks {

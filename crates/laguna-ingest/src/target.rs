@@ -47,6 +47,8 @@ pub struct Target {
     pub on_new: OnNewColumn,
     names: Names,
     places: Vec<Place>,
+    /// Columns that have had no value so far, by the name that they will have.
+    pub untyped: Vec<String>,
     /// Whether names that nobody has seen yet go nowhere.
     ignore_unseen: bool,
     /// All values were looked at: nothing can prove a type wrong any more.
@@ -81,6 +83,7 @@ impl Target {
         let mut fields: Vec<Arc<Field>> = Vec::new();
         let mut trust = Vec::new();
         let mut places = Vec::new();
+        let mut untyped = Vec::new();
         for (at, evidence) in evidence.iter().enumerate() {
             let name = &names.clean[at];
             if at < known.fields().len() {
@@ -122,7 +125,10 @@ impl Target {
                     notes.push(format!("column `{name}` is new and ignored"));
                     Place::Ignored
                 }
-                (None, _) => Place::Untyped,
+                (None, _) => {
+                    untyped.push(name.clone());
+                    Place::Untyped
+                }
                 (Some(data_type), OnNewColumn::Reject) if is_new => {
                     let original = &names.original[at];
                     let file = files.iter().find(|(_, columns)| {
@@ -158,6 +164,7 @@ impl Target {
             on_new: options.on_new_column,
             names,
             places,
+            untyped,
             ignore_unseen: is_new && options.on_new_column == OnNewColumn::Ignore,
             settled,
         })

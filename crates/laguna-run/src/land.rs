@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use laguna_base::name::RESERVED_COLUMNS;
 use laguna_base::settings::dataset::Mode;
 use laguna_base::{Error, Instant, Result, TableName, suggest};
-use laguna_ingest::{InputFile, Piece, ReadOptions, RowNumbers, Sink};
+use laguna_ingest::{InputFile, Piece, ReadOptions, Sink};
 use laguna_model::Dataset;
 use laguna_model::build::{QuarantinedRow, quarantine_batch, quarantine_schema};
 use laguna_store::commit::Append;
 use laguna_store::landed::{Landed, LandedFile, LandedIn};
-use laguna_store::latest::LatestRule;
+use laguna_store::latest::{LatestRule, UNTYPED};
 use laguna_store::release::RawState;
 use laguna_store::{CommitNote, DataFile, Lake, Snapshot, TableWriter, WriteOptions, types};
 use tokio::sync::Mutex;
@@ -32,6 +32,8 @@ pub(crate) struct Pending {
     pub files: Vec<InputFile>,
     /// Files that are known, or hold the same bytes as a known one.
     pub known: Vec<LandedFile>,
+    /// `latest` was last brought up to date by another rule.
+    pub rule_changed: bool,
     /// Patterns that match nothing.
     pub unmatched: Vec<String>,
 }
@@ -41,9 +43,15 @@ impl Pending {
         self.files.iter().map(|file| file.size).sum()
     }
 
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.known.is_empty() && !self.needs_recovery() && !self.rule_changed
+    }
+
     /// What there is to do, for people; `None` when nothing is.
     pub fn describe(&self) -> Option<String> {
         match self.files.len() {
+            0 if self.rule_changed => Some("another key or order: latest is built again".to_string()),
             0 if self.needs_recovery() => Some("completing an earlier batch".to_string()),
             0 if !self.known.is_empty() => Some("files with known content".to_string()),
             0 => None,
@@ -88,13 +96,17 @@ pub(crate) async fn pending(context: &Context, dataset: &Dataset) -> Result<Pend
         if sizes.get(&file.size).is_some_and(|count| *count > 1) {
             let hash = laguna_ingest::hash_file(&file)?;
             if let Some(earlier) = by_hash.get(&hash) {
+                // A file that was only touched keeps its numbers.
+                let touched = landed.files.get(&file.path).filter(|_| *earlier == file.path);
+                let (rows, quarantined) =
+                    touched.map_or((0, 0), |known| (known.file.rows, known.file.quarantined));
                 same.push(LandedFile {
                     path: file.path.clone(),
                     size: file.size,
                     modified: file.modified,
                     hash,
-                    rows: 0,
-                    quarantined: 0,
+                    rows,
+                    quarantined,
                     same_as: (*earlier != file.path).then(|| earlier.clone()),
                 });
                 continue;
@@ -103,7 +115,9 @@ pub(crate) async fn pending(context: &Context, dataset: &Dataset) -> Result<Pend
         }
         files.push(file);
     }
-    Ok(Pending { landed, files, known: same, unmatched: found.unmatched })
+    // A run that died may have changed the rule or not: folding again by the same rule does nothing.
+    let rule_changed = landed.version.is_some() && !landed.recovered && landed.rule != rule_text(dataset);
+    Ok(Pending { landed, files, known: same, rule_changed, unmatched: found.unmatched })
 }
 
 /// What landing did.
@@ -130,6 +144,11 @@ pub(crate) fn latest_rule(dataset: &Dataset) -> Option<LatestRule> {
         op: (settings.mode == Mode::Changes)
             .then(|| settings.op.clone().unwrap_or_else(|| "_op".to_string())),
     })
+}
+
+/// The rule as it is remembered.
+fn rule_text(dataset: &Dataset) -> Option<String> {
+    latest_rule(dataset).and_then(|rule| serde_json::to_string(&rule).ok())
 }
 
 /// Lands what is pending as one batch, completes what an earlier run left, and brings `latest` up to date.
@@ -160,7 +179,8 @@ pub(crate) async fn land(
     if let Some(rule) = latest_rule(dataset)
         && pending.landed.version.is_some()
     {
-        lake.fold_latest(&dataset.name, &rule, &context.engine.state()).await?;
+        let folded = lake.fold_latest(&dataset.name, &rule, &context.engine.state()).await;
+        folded.map_err(|error| placed(error, dataset))?;
     }
     for same in pending.known {
         let at = pending.landed.watermark.unwrap_or(Instant::from_micros(0));
@@ -168,6 +188,7 @@ pub(crate) async fn land(
         let batch = batch.map(|landed| landed.batch.clone()).unwrap_or_default();
         pending.landed.files.insert(same.path.clone(), LandedIn { file: same, batch, at });
     }
+    pending.landed.rule = rule_text(dataset);
     lake.save_landed(&dataset.name, &pending.landed).await?;
     Ok(outcome)
 }
@@ -212,8 +233,8 @@ async fn batch(
         on_bad_row: dataset.settings.on_bad_row,
         parallel,
     };
-    let open = |schema: &SchemaRef| -> Result<Vec<RawSink>> {
-        require_columns(dataset, schema)?;
+    let open = |schema: &SchemaRef, untyped: &[String]| -> Result<Vec<RawSink>> {
+        require_columns(dataset, schema, untyped)?;
         let full = raw_schema(schema);
         (0..parallel)
             .map(|_| {
@@ -224,18 +245,13 @@ async fn batch(
                     aside: aside.clone(),
                     lake: lake.clone(),
                     refused: BTreeMap::new(),
+                    constants: None,
                 })
             })
             .collect()
     };
-    let read =
-        laguna_ingest::read(&pending.files, &options, open, progress.as_ref()).await.map_err(|error| {
-            if error.location().is_none() && error.kind() == laguna_base::ErrorKind::Project {
-                error.at(&dataset.file, 0, 0)
-            } else {
-                error
-            }
-        })?;
+    let read = laguna_ingest::read(&pending.files, &options, open, progress.as_ref()).await;
+    let read = read.map_err(|error| placed(error, dataset))?;
     outcome.notes.extend(read.notes.iter().map(|note| format!("{}: {note}", dataset.name)));
 
     let mut files = Vec::new();
@@ -287,6 +303,10 @@ async fn batch(
         .map_err(|error| Error::internal("files don't serialise").caused_by(error))?;
     // The files of the rows set aside travel in the raw commit: a crash before their own commit loses none.
     note.more.insert("quarantine".to_string(), set_aside);
+    let untyped = untyped_columns(head.as_ref(), &read.schema, read.untyped);
+    if !untyped.is_empty() {
+        note.more.insert(UNTYPED.to_string(), untyped.into());
+    }
     let appended = lake
         .append(Append {
             table: dataset.name.clone(),
@@ -392,10 +412,27 @@ fn raw_schema(data: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Key, order and op columns must be in the data.
-fn require_columns(dataset: &Dataset, schema: &SchemaRef) -> Result<()> {
+/// Columns that files have had so far and that still lack a value.
+fn untyped_columns(head: Option<&Snapshot>, schema: &SchemaRef, new: Vec<String>) -> Vec<String> {
+    let old = head.and_then(|head| head.note.more.get(UNTYPED)).cloned().unwrap_or_default();
+    let old: Vec<String> = serde_json::from_value(old).unwrap_or_default();
+    let all: BTreeSet<String> = old.into_iter().chain(new).collect();
+    all.into_iter().filter(|name| schema.fields().find(name).is_none()).collect()
+}
+
+/// An error of the project that names no place is about the dataset's file.
+fn placed(error: Error, dataset: &Dataset) -> Error {
+    match error.location() {
+        None if error.kind() == laguna_base::ErrorKind::Project => error.at(&dataset.file, 0, 0),
+        _ => error,
+    }
+}
+
+/// Key, order and op columns must be in the data; `untyped` are columns without any value.
+fn require_columns(dataset: &Dataset, schema: &SchemaRef, untyped: &[String]) -> Result<()> {
     let Some(rule) = latest_rule(dataset) else { return Ok(()) };
-    let names: BTreeSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let typed = schema.fields().iter().map(|field| field.name().as_str());
+    let names: BTreeSet<&str> = typed.chain(untyped.iter().map(String::as_str)).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -433,6 +470,16 @@ struct RawSink {
     lake: Lake,
     /// Rows refused here (unknown op), by file.
     refused: BTreeMap<usize, u64>,
+    constants: Option<Constants>,
+}
+
+/// Columns with one value for all rows of a file: made once, and cut to the length of each piece.
+struct Constants {
+    file: usize,
+    rows: usize,
+    at: ArrayRef,
+    batch: ArrayRef,
+    path: ArrayRef,
 }
 
 #[async_trait]
@@ -451,14 +498,8 @@ impl Sink for RawSink {
             .collect();
         let rows = piece.batch.num_rows();
         if rows > 0 {
-            let numbers: ArrayRef = match piece.rows {
-                RowNumbers::From(first) => Arc::new(Int64Array::from_iter_values(
-                    (0..rows as i64).map(|offset| first as i64 + offset),
-                )),
-                RowNumbers::Each(numbers) => Arc::new(numbers),
-            };
-            let file = &self.stamp.files[piece.file];
-            let stamped = self.stamped(&piece.batch, file, numbers.clone())?;
+            let numbers: ArrayRef = Arc::new(piece.rows.to_array(rows));
+            let stamped = self.stamped(&piece.batch, piece.file, numbers.clone())?;
             let stamped = self.refuse_unknown_op(stamped, piece.file, &numbers, &mut rejected)?;
             self.writer.write(stamped).await?;
         }
@@ -488,7 +529,7 @@ impl Sink for RawSink {
 }
 
 impl RawSink {
-    fn stamped(&self, batch: &RecordBatch, file: &str, numbers: ArrayRef) -> Result<RecordBatch> {
+    fn stamped(&mut self, batch: &RecordBatch, file: usize, numbers: ArrayRef) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for field in &self.schema.fields()[..self.schema.fields().len() - 3] {
@@ -497,13 +538,24 @@ impl RawSink {
                 None => arrow::array::new_null_array(field.data_type(), rows),
             });
         }
-        let at = self.stamp.at.as_micros();
-        columns.push(Arc::new(TimestampMicrosecondArray::from_value(at, rows).with_timezone("UTC")));
-        columns.push(repeated(&self.stamp.batch, rows));
-        let source = StructArray::new(source_fields(), vec![repeated(file, rows), numbers], None);
+        let constants = self.constants(file, rows);
+        columns.push(constants.at.slice(0, rows));
+        columns.push(constants.batch.slice(0, rows));
+        let source = StructArray::new(source_fields(), vec![constants.path.slice(0, rows), numbers], None);
         columns.push(Arc::new(source));
         RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|error| Error::internal("a stamped batch does not fit its table").caused_by(error))
+    }
+
+    /// The constants of a file, for at least `rows` rows.
+    fn constants(&mut self, file: usize, rows: usize) -> &Constants {
+        let stamp = &self.stamp;
+        let old = self.constants.take().filter(|constants| constants.file == file && constants.rows >= rows);
+        self.constants.insert(old.unwrap_or_else(|| {
+            let at = TimestampMicrosecondArray::from_value(stamp.at.as_micros(), rows).with_timezone("UTC");
+            let (batch, path) = (repeated(&stamp.batch, rows), repeated(&stamp.files[file], rows));
+            Constants { file, rows, at: Arc::new(at), batch, path }
+        }))
     }
 
     /// With `mode: changes`, a row whose op is unknown cannot be applied: it is set aside.

@@ -305,7 +305,7 @@ impl<'a> Driver<'a> {
             for pattern in &pending.unmatched {
                 self.note(format!("{name}: no file matches {pattern}"));
             }
-            if pending.files.is_empty() && pending.known.is_empty() && !pending.needs_recovery() {
+            if pending.is_empty() {
                 self.state.landed.insert(name.clone(), pending.landed);
                 return self.skip(name);
             }

@@ -47,6 +47,9 @@ pub struct Landed {
     pub batches: i64,
     /// Newest landing of each path: file, batch and `_ingested_at`.
     pub files: BTreeMap<String, LandedIn>,
+    /// The rule by which `latest` was last brought up to date, as JSON; `None` when it has none or nobody knows.
+    #[serde(default)]
+    pub rule: Option<String>,
     /// The cache lacked commits: the run that made them did not live to its last step.
     #[serde(skip)]
     pub recovered: bool,

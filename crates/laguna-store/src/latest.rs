@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SessionState;
+use laguna_base::name::RESERVED_COLUMNS;
 use laguna_base::settings::dataset::Mode;
 use laguna_base::{Error, Instant, Result, TableName, suggest};
 use serde::{Deserialize, Serialize};
@@ -35,21 +36,34 @@ pub struct LatestRule {
 }
 
 impl LatestRule {
-    /// Refuses a rule that `schema` cannot carry out: no key, or columns that it lacks.
-    pub fn check(&self, raw: &TableName, schema: &SchemaRef) -> Result<()> {
+    /// Refuses a rule that `raw` cannot carry out: no key, or columns that no file has.
+    fn check(&self, snapshot: &Snapshot) -> Result<()> {
+        let (raw, schema) = (&snapshot.table, &snapshot.schema);
         if self.key.is_empty() && self.mode != Mode::Snapshot {
             return Err(Error::project(format!("{raw} has no key, so it has no newest rows"))
                 .hint(format!("add `key: [...]` to raw/{}.yml", raw.table)));
         }
         let named = self.key.iter().chain(&self.order).chain(self.op_column());
         for column in named {
-            if schema.fields().find(column).is_none() {
+            if schema.fields().find(column).is_none() && !awaited(snapshot, column) {
                 let columns: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
                 return Err(Error::project(format!("{raw} has no column `{column}`"))
                     .hint(suggest::hint(column, columns)));
             }
         }
         Ok(())
+    }
+
+    /// The rule without the columns that `schema` lacks because no row has had a value in them: they are null in every
+    /// row, so they tell no rows apart.
+    fn within(&self, schema: &SchemaRef) -> LatestRule {
+        let has = |column: &String| schema.fields().find(column).is_some();
+        LatestRule {
+            mode: self.mode,
+            key: self.key.iter().filter(|key| has(key)).cloned().collect(),
+            order: self.order.clone().filter(has),
+            op: self.op.clone().filter(has),
+        }
     }
 
     /// The column that says what happened to a row, if rows can be deletions.
@@ -74,7 +88,7 @@ impl Lake {
     ) -> Result<()> {
         self.let_session_read(session);
         let Some(raw) = self.head(raw).await? else { return Ok(()) };
-        rule.check(&raw.table, &raw.schema)?;
+        rule.check(&raw)?;
         let head = self.head(&raw.table.latest()).await?;
         fold::fold(self, Arc::new(raw), rule, head, session).await
     }
@@ -94,8 +108,9 @@ impl Lake {
                 .hint("`laguna run` lands the first batch"));
         };
         let raw = Arc::new(head);
-        rule.check(&raw.table, &raw.schema)?;
+        rule.check(&raw)?;
         let found = state::newest_until(self, &raw, rule, at).await?;
+        let rule = &rule.within(&raw.schema);
         let Some(until) = state::watermark_until(self, &raw, at).await? else {
             // Nothing had arrived yet.
             return self.provider(Arc::new(Snapshot { files: Vec::new(), ..(*raw).clone() }));
@@ -127,6 +142,17 @@ impl Lake {
         let url = crate::scan::object_store_url();
         session.runtime_env().register_object_store(url.as_ref(), self.objects().clone());
     }
+}
+
+/// Name in [`CommitNote::more`](crate::CommitNote::more) of the columns that the files of a raw table have and that have
+/// had no value so far: they are not in its schema.
+pub const UNTYPED: &str = "untyped";
+
+/// Whether `column` is only waiting for its first value.
+fn awaited(raw: &Snapshot, column: &str) -> bool {
+    let untyped = raw.note.more.get(UNTYPED).and_then(serde_json::Value::as_array);
+    untyped.is_some_and(|names| names.iter().any(|name| name == column))
+        || raw.schema.fields().iter().all(|field| RESERVED_COLUMNS.contains(&field.name().as_str()))
 }
 
 /// `latest` with the columns that its raw table has by now: those that it lacks are null.

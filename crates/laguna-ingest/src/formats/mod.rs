@@ -6,6 +6,8 @@ mod csv;
 mod json;
 mod parquet;
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -105,7 +107,8 @@ pub fn open(file: &InputFile, source: &SourceSettings, zone: Zone) -> Result<Arc
 fn recognise(file: &InputFile) -> Result<Word> {
     let extension = extension(&file.path);
     if let Some(entry) = ENTRIES.iter().find(|entry| entry.extensions.contains(&extension.as_str())) {
-        return Ok(entry.word);
+        let is_text = matches!(entry.word, Word::Csv | Word::Json);
+        return Ok(if is_text { disguised(file).unwrap_or(entry.word) } else { entry.word });
     }
     let head = input::head(file, 4)?;
     match head.as_slice() {
@@ -118,6 +121,23 @@ fn recognise(file: &InputFile) -> Result<Word> {
             Err(Error::project(format!("the format of `{}` is unknown", file.path))
                 .hint(format!("{}; or say `format:` in the source", suggest::hint(&extension, &known))))
         }
+    }
+}
+
+/// The binary format of a file that is named like a text file.
+fn disguised(file: &InputFile) -> Option<Word> {
+    let mut opened = File::open(&file.absolute).ok()?;
+    let mut magic = [0; 4];
+    opened.read_exact(&mut magic).ok()?;
+    match &magic {
+        b"Obj\x01" => Some(Word::Avro),
+        b"PAR1" => {
+            // A column may be called like this; a file that ends like this too is no text.
+            opened.seek(SeekFrom::End(-4)).ok()?;
+            opened.read_exact(&mut magic).ok()?;
+            (file.size > 8 && &magic == b"PAR1").then_some(Word::Parquet)
+        }
+        _ => None,
     }
 }
 

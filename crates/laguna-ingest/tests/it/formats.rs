@@ -188,3 +188,20 @@ fn compressed_files_are_recognised_by_their_bytes() {
     let error = land(&[("a.xlsx", b"PK")], options()).err().unwrap();
     assert!(error.message().contains("format of `a.xlsx` is unknown"));
 }
+
+#[test]
+fn binary_files_are_known_by_their_bytes_whatever_their_name() {
+    let bytes = parquet(vec![("n", Arc::new(Int64Array::from(vec![1, 2])))]);
+    for name in ["a.csv", "a.json", "a.parquet", "a"] {
+        assert_eq!(land(&[(name, &bytes)], options()).unwrap().batch.num_rows(), 2, "{name}");
+    }
+    let text = land(&[("a.csv", b"PAR1,b\n1,2\n")], options()).unwrap();
+    assert_eq!(text.schema.field(0).name(), "PAR1");
+}
+
+#[test]
+fn columns_without_a_value_are_named_apart() {
+    let landed = land(&[("a.csv", b"a,B c,d\n1,,\n"), ("b.csv", b"e\n")], options()).unwrap();
+    assert_eq!(landed.outcome.schema.fields().len(), 1);
+    assert_eq!(landed.outcome.untyped, ["B_c", "d", "e"]);
+}

@@ -85,7 +85,7 @@ pub fn land_folder(dir: &Path, mut options: ReadOptions) -> Result<Landed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut opened = 0;
     let parallel = options.parallel;
-    let open = |_: &SchemaRef| {
+    let open = |_: &SchemaRef, _: &[String]| {
         opened += 1;
         Ok((0..parallel).map(|_| Keep { pieces: Vec::new() }).collect())
     };

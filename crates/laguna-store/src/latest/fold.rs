@@ -38,10 +38,11 @@ pub(super) async fn fold(
     if old.as_ref().is_some_and(|(_, state)| state.absorbed == raw.version || state.watermark >= until) {
         return Ok(());
     }
+    let within = rule.within(&raw.schema);
     let mut fold = Fold {
         lake,
         raw: &raw,
-        rule,
+        rule: &within,
         session,
         until,
         adds: Vec::new(),
@@ -50,7 +51,7 @@ pub(super) async fn fold(
     };
     let (base, removes, tombstones) = if rule.mode == Mode::Snapshot {
         fold.buckets.count = 1;
-        let plan = resolve::snapshot(lake, &raw, rule, until)?;
+        let plan = resolve::snapshot(lake, &raw, &within, until)?;
         fold.write(plan, &[0], None).await?;
         (None, Vec::new(), None)
     } else {
@@ -99,8 +100,8 @@ impl Fold<'_> {
         let span = Span { after: old.as_ref().map(|(_, state)| state.watermark), until: self.until };
         let coming = resolve::rows_in(self.raw, span);
         let before = old.as_ref().map_or(0, |(head, _)| head.rows());
-        let count =
-            bucket::count_for(before + coming, old.as_ref().map_or(1, |(_, state)| state.buckets.count));
+        let now = old.as_ref().map_or(1, |(_, state)| state.buckets.count);
+        let count = if self.rule.key.is_empty() { 1 } else { bucket::count_for(before + coming, now) };
         self.buckets.count = count;
 
         // Files whose bucket is known and still right can stay; all others are cut anew.

@@ -82,7 +82,7 @@ pub(super) fn winners(
                 .build()?;
             known = LogicalPlanBuilder::from(known).union(gone)?.build()?;
         }
-        if few {
+        if few && !rule.key.is_empty() {
             merge(known, newest(tail, rule, schema)?, rule, schema)
         } else {
             newest(LogicalPlanBuilder::from(known).union(tail)?.build()?, rule, schema)

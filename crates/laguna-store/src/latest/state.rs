@@ -70,10 +70,20 @@ impl State {
     }
 }
 
-/// The types of the key columns: buckets are cut by their values.
+/// The types of the key columns, by whose values buckets are cut, and which other columns have had no value yet: a
+/// state made without them is of no use when they come.
 fn key_types(rule: &LatestRule, raw: &Snapshot) -> String {
-    let types = rule.key.iter().filter_map(|key| raw.schema.fields().find(key));
-    types.map(|(_, field)| field.data_type().to_string()).collect::<Vec<_>>().join(", ")
+    let type_of = |column: &String| {
+        let found = raw.schema.fields().find(column);
+        found.map_or("none".to_string(), |(_, field)| field.data_type().to_string())
+    };
+    let mut types = rule.key.iter().map(type_of).collect::<Vec<_>>().join(", ");
+    for column in rule.order.iter().chain(&rule.op) {
+        if raw.schema.fields().find(column).is_none() {
+            types.push_str(&format!("; no {column}"));
+        }
+    }
+    types
 }
 
 /// The newest version of the latest table that holds nothing that arrived after `at`.

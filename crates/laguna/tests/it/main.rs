@@ -4,4 +4,5 @@ mod front;
 mod house;
 mod kill;
 mod kit;
+mod landing;
 mod reference;

@@ -53,7 +53,9 @@ pub fn parse(block: &CsvBlock, target: &Target) -> Result<Parsed, Stop> {
     let mut faults = Faults::new(rows);
     if let Some(refused) = refused_text(block, &index) {
         for (row, _) in refused.iter().enumerate().filter(|(_, bad)| **bad) {
-            faults.add(row, || "the row is not valid UTF-8".to_string());
+            faults.add(row, || {
+                "the row is not valid UTF-8; `csv: {encoding: …}` names another encoding".to_string()
+            });
         }
     }
     let mut columns: Vec<Option<ArrayRef>> = vec![None; target.schema.fields().len()];
