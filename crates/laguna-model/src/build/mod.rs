@@ -115,9 +115,11 @@ fn locate(model: &Model, error: laguna_base::Error) -> laguna_base::Error {
 
 async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) -> Result<Built> {
     let output = match session.partitions(&statement(model)).await {
-        // An error in what was written around the SELECT has its place there: the SELECT alone says it better.
+        // An error in what was written around the SELECT has its place there: the SELECT and its settings say it
+        // better.
         Err(error) if !model.settings.sort.is_empty() => {
-            return Err(session.schema_of(&model.sql).await.err().unwrap_or(error));
+            require_columns(model, &types::normalize(&session.schema_of(&model.sql).await?)?)?;
+            return Err(error);
         }
         output => output?,
     };

@@ -36,7 +36,9 @@ fn ids(project: &Project, table: &str) -> Vec<Value> {
 #[track_caller]
 fn aside(project: &Project) -> Vec<(String, String)> {
     let rows = project.rows("SELECT _rule, \"row\" FROM quarantine.sanitized_x ORDER BY 1, 2");
-    rows.iter().map(|row| (row["_rule"].as_str().unwrap().into(), row["row"].as_str().unwrap().into())).collect()
+    rows.iter()
+        .map(|row| (row["_rule"].as_str().unwrap().into(), row["row"].as_str().unwrap().into()))
+        .collect()
 }
 
 #[test]
@@ -140,15 +142,34 @@ fn a_failure_names_the_file_and_leaves_the_others_alone() {
     project.put("sanitized/z.sql", b"SELECT count(*) FROM raw.x\n");
     let output = project.laguna(&["run"]);
     assert_eq!(output.code, 2, "{}", output.stderr);
-    assert!(output.stderr.contains("write AS count\n") || output.stderr.contains("write AS count"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("write AS count\n") || output.stderr.contains("write AS count"),
+        "{}",
+        output.stderr
+    );
     assert!(!output.stderr.contains("count_*"), "{}", output.stderr);
+}
+
+#[test]
+fn what_is_wrong_with_a_sorted_model_has_its_own_place() {
+    let project = project("sort: nope\n");
+    let told = project.fails(2, &["run"]);
+    assert!(told.contains("sanitized/x.yml: sort column `nope` is not in the result"), "{told}");
+    let project = project
+        .write("sanitized/x.yml", "sort: id\n")
+        .write("sanitized/x.sql", "SELECT id,\n  w\nFROM raw.x\n");
+    let told = project.fails(2, &["run"]);
+    assert!(told.contains("sanitized/x.sql:2:3: there is no column `w`"), "{told}");
 }
 
 #[test]
 fn a_model_of_a_dataset_that_never_landed_says_so() {
     let project = project("");
     let told = project.fails(2, &["run", "sanitized.x"]);
-    assert!(told.contains("sanitized/x.sql: sanitized.x reads raw.x, where nothing has landed yet"), "{told}");
+    assert!(
+        told.contains("sanitized/x.sql: sanitized.x reads raw.x, where nothing has landed yet"),
+        "{told}"
+    );
     assert!(told.contains("laguna run +sanitized.x"), "{told}");
     let runs = project.rows("SELECT outcome, error FROM system.runs");
     assert_eq!(runs.len(), 1);
@@ -184,7 +205,8 @@ fn a_rollback_goes_forth_and_back_and_its_repetition_changes_nothing() {
 fn a_rebuild_as_of_then_is_equal_until_the_code_changes() {
     let project = project("").write("sanitized/w.sql", "SELECT avg(v) AS mean FROM sanitized.x\n");
     project.ok(&["run"]);
-    let then = project.rows("SELECT max(time) AS at FROM system.releases")[0]["at"].as_str().unwrap().to_string();
+    let then =
+        project.rows("SELECT max(time) AS at FROM system.releases")[0]["at"].as_str().unwrap().to_string();
     project.put("data/2.csv", b"id,v,c\n4,40,d\n");
     project.ok(&["run"]);
     let verdicts = |args: &[&str]| -> Vec<(String, String)> {
