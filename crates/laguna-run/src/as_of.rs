@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, Float64Type};
 use futures::TryStreamExt;
 use laguna_base::{Error, Instant, Result, TableName};
 use laguna_check::Gate;
-use laguna_model::Model;
 use laguna_model::build::{self, BuildContext};
+use laguna_model::{Fingerprint, Model};
 use laguna_query::{LakeTables, Moment, Resolved, Session};
 use laguna_store::{ReleasedTable, Snapshot};
 use serde::Serialize;
@@ -184,7 +184,15 @@ async fn one(
     }
     .to_string();
     rebuilt.reason = comparison.reason.or(rebuilt.reason);
+    if rebuilt.verdict == "different" && !code_of_then(released, model) {
+        rebuilt.reason.get_or_insert_with(|| "its SQL or settings are not those of then".to_string());
+    }
     Ok(rebuilt)
+}
+
+/// Whether SQL and settings are those that were released.
+fn code_of_then(released: &ReleasedTable, model: &Model) -> bool {
+    released.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.is_code_of(model))
 }
 
 struct Comparison {

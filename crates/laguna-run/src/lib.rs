@@ -2,6 +2,7 @@
 //! compared and rebuilt as of a moment.
 
 pub mod as_of;
+mod aside;
 pub mod code;
 pub mod diff;
 pub mod events;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use laguna_base::{Error, Result, TableName, suggest};
-use laguna_store::{CommitNote, Release};
+use laguna_store::{CommitNote, Release, ReleasedTable};
 
 use crate::Context;
 use crate::run::ROLLED_BACK;
@@ -66,10 +66,7 @@ pub async fn rollback(context: &Context, to: u64, only: &[TableName], wait: bool
                 next.tables.remove(name);
                 changed.push(name.clone());
             }
-            Some(then)
-                if now.is_some_and(|now| {
-                    now.version == then.version && now.fingerprint == then.fingerprint
-                }) => {}
+            Some(then) if now.is_some_and(|now| same_state(now, then)) => {}
             Some(then) => {
                 let mut entry = then.clone();
                 if let Some(version) = then.version {
@@ -94,4 +91,12 @@ pub async fn rollback(context: &Context, to: u64, only: &[TableName], wait: bool
     }
     let published = lake.publish(next, Some(&parent)).await?;
     Ok(RolledBack { release: Some(published.number), tables: changed })
+}
+
+/// Whether two entries are the same state: built alike, with the same rows. The versions may differ, because a
+/// rollback commits the old state as a new version.
+fn same_state(now: &ReleasedTable, then: &ReleasedTable) -> bool {
+    now.fingerprint == then.fingerprint
+        && now.schema == then.schema
+        && (now.version == then.version || (now.content.is_some() && now.content == then.content))
 }

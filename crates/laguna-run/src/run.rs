@@ -6,9 +6,9 @@ use std::time::Instant as Stopwatch;
 
 use laguna_base::settings::parse_duration;
 use laguna_base::settings::project::ReleaseRule;
-use laguna_base::{Error, ErrorKind, Instant, Result, TableName};
+use laguna_base::{Error, ErrorKind, Instant, Result, TableName, Tier};
 use laguna_check::Gate;
-use laguna_model::build::{self, BuildContext, Built};
+use laguna_model::build::{self, BuildContext, Built, Scope};
 use laguna_model::plan::{Facts, decide};
 use laguna_model::project::node_of;
 use laguna_model::{Action, Fingerprint, Model, PlanNode};
@@ -19,6 +19,7 @@ use laguna_store::{Release, ReleasedTable};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::aside::{self, Aside};
 use crate::land;
 use crate::node::{self, State};
 use crate::tables::{RunTables, SharedTables};
@@ -272,6 +273,9 @@ impl<'a> Driver<'a> {
                 match self.start(&name, &mut running).await {
                     Ok(()) => {}
                     Err(error) => {
+                        if let Err(unrecorded) = self.begin().await {
+                            tracing::warn!(%unrecorded, "the run could not be recorded");
+                        }
                         self.failed(&name, error, 1, self.context.lake().clock().now(), 0.0, String::new())
                     }
                 }
@@ -341,9 +345,21 @@ impl<'a> Driver<'a> {
             .find(|input| input.tier.is_model() && !self.state.entries.contains_key(input))
         {
             return Err(Error::project(format!("{name} reads {absent}, which was never built"))
+                .at(&model.file, 0, 0)
                 .hint(format!("select it too: laguna run +{name}")));
         }
         let contents = self.state.contents(self.context.lake(), &self.context.project, &model).await?;
+        if let Some(absent) = node::inputs(&model)
+            .find(|input| matches!(input.tier, Tier::Raw | Tier::Latest) && !contents.contains_key(input))
+        {
+            let hint = match node_of(&absent).is_some_and(|node| self.selected.contains(&node)) {
+                true => "there was no file to land: look at the `source` of its dataset".to_string(),
+                false => format!("select it too: laguna run +{name}"),
+            };
+            return Err(Error::project(format!("{name} reads {absent}, where nothing has landed yet"))
+                .at(&model.file, 0, 0)
+                .hint(hint));
+        }
         let released = self.state.released(name);
         let held = self.parent.as_ref().map(|parent| &parent.held_fingerprints);
         let is_held = |print: &str| held.is_some_and(|held| held.contains(print));
@@ -474,7 +490,7 @@ impl<'a> Driver<'a> {
                 self.state.entries.insert(name.clone(), *entry);
             }
             Outcome::Adopted { entry, resolved } => {
-                task.reason = "committed by an earlier run that was cut short".to_string();
+                task.reason = "an earlier run had committed it without releasing it".to_string();
                 task.rows_out = entry.rows;
                 task.version = entry.version;
                 self.overlay(&name, resolved).await;
@@ -807,6 +823,11 @@ async fn heartbeat(context: Context, mut record: RunRecord) {
     }
 }
 
+/// What a build set aside.
+fn aside_of(built: &Built) -> Aside {
+    Aside { files: built.quarantined.clone(), whole: built.scope == Scope::Whole }
+}
+
 /// Building and committing one model.
 #[derive(Clone)]
 struct ModelTask {
@@ -847,6 +868,10 @@ impl ModelTask {
             }
             return Ok(Outcome::Blocked(Box::new(built)));
         }
+        let aside = aside_of(&built);
+        if let Some(staged) = &mut built.staged {
+            aside.note(&mut staged.note)?;
+        }
         let mut entry = ReleasedTable {
             version: None,
             sql: self.model.sql.clone(),
@@ -872,9 +897,10 @@ impl ModelTask {
                 Resolved::Snapshot { snapshot: Arc::new(snapshot), until: None, schema: None }
             }
         };
-        if !built.quarantined.is_empty() {
-            let files = built.quarantined.clone();
-            land::append_quarantine(&lake, name, files, None, &self.run).await?;
+        if let Some(version) = entry.version
+            && (self.previous.is_some() || !built.quarantined.is_empty())
+        {
+            aside::commit(&self.context, name, aside_of(&built), version, &self.run).await?;
         }
         if let Some(staged) = &mut built.staged {
             staged.adds.shrink_to_fit();
@@ -893,6 +919,10 @@ impl ModelTask {
         }
         let snapshot = lake.snapshot(name, head).await?;
         let Some((content, checks)) = build::adopt(&snapshot, &self.fingerprint) else { return Ok(None) };
+        if let Some(aside) = Aside::of(&snapshot.note) {
+            let run = snapshot.note.run.clone().unwrap_or_default();
+            aside::commit(&self.context, name, aside, head, &run).await?;
+        }
         let entry = ReleasedTable {
             version: Some(head),
             sql: self.model.sql.clone(),

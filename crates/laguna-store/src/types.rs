@@ -122,8 +122,17 @@ fn check_name(name: &str) -> Result<()> {
         return Err(Error::project("a column has no name").hint("name it with AS"));
     }
     if name.contains(refused) {
-        let clean: String = name.to_lowercase().chars().map(|c| if refused(c) { '_' } else { c }).collect();
-        let clean = clean.trim_matches('_');
+        // Words that need no quotes in SQL: `count(*)` becomes `count`.
+        let words: Vec<String> = name
+            .to_lowercase()
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_string)
+            .collect();
+        let clean = match words.join("_") {
+            clean if clean.starts_with(|c: char| c.is_alphabetic()) => clean,
+            clean => format!("column_{clean}").trim_end_matches('_').to_string(),
+        };
         return Err(Error::project(format!("`{name}` cannot be the name of a column"))
             .hint(format!("Delta refuses spaces and ,;{{}}()= in names: write AS {clean}")));
     }

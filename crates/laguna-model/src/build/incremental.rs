@@ -3,6 +3,7 @@
 //! New state = (released rows whose key is not among the new rows) + new rows. Files that hold no replaced key stay
 //! as they are; the others are written again by an anti-join.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -99,17 +100,22 @@ pub(super) async fn build(
     staged.adds.extend(replaced.added);
     bytes_in += replaced.bytes_in;
 
-    // The checks speak of the whole table: what stands in it beside the new rows is read once more.
+    // The checks speak of the whole table: what stands in it beside the new rows is read once more, and joins what
+    // the pass saw of the new ones, those set aside among them.
     let collector = if model.checks.is_empty() {
         pass.collector
     } else {
+        let fresh: HashSet<&str> = pass.written.files.iter().map(|file| file.path.as_str()).collect();
+        let mut kept = lake.staged_snapshot(&staged).await?;
+        kept.files.retain(|file| !fresh.contains(file.path.as_str()));
         let session = context.engine.session(context.tables.clone(), context.instant);
-        session.register_this(lake.provider(Arc::new(lake.staged_snapshot(&staged).await?))?);
+        session.register_this(lake.provider(Arc::new(kept))?);
         let columns: Vec<String> = suite.columns().iter().map(|column| quoted(column)).collect();
         let list = if columns.is_empty() { "1 AS one".to_string() } else { columns.join(", ") };
-        let whole = session.partitions(&format!("SELECT {list} FROM this")).await?;
-        let collector = stream::observe(context, &suite, schema.clone(), whole.streams).await?;
-        bytes_in += laguna_store::scan::bytes_scanned(whole.physical.as_ref());
+        let kept = session.partitions(&format!("SELECT {list} FROM this")).await?;
+        let mut collector = stream::observe(context, &suite, schema.clone(), kept.streams).await?;
+        collector.merge(pass.collector);
+        bytes_in += laguna_store::scan::bytes_scanned(kept.physical.as_ref());
         collector
     };
     let judged = judge(model, context, &suite, collector, &mut staged, &mut bytes_in).await?;

@@ -102,13 +102,27 @@ pub async fn build(model: &Arc<Model>, context: &BuildContext) -> Result<Built> 
 /// An error in a statement is an error at the model's file.
 fn locate(model: &Model, error: laguna_base::Error) -> laguna_base::Error {
     match error.kind() {
-        laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed => error.at(&model.file, 0, 0),
+        laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed => {
+            match model.sql == model.source {
+                true => laguna_query::in_file(error, &model.file),
+                // A place in rendered SQL is no place in the file.
+                false => laguna_query::of_file(error, &model.file),
+            }
+        }
         _ => error,
     }
 }
 
 async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) -> Result<Built> {
-    let output = session.partitions(&statement(model)).await?;
+    let output = match session.partitions(&statement(model)).await {
+        // An error in what was written around the SELECT has its place there: the SELECT and its settings say it
+        // better.
+        Err(error) if !model.settings.sort.is_empty() => {
+            require_columns(model, &types::normalize(&session.schema_of(&model.sql).await?)?)?;
+            return Err(error);
+        }
+        output => output?,
+    };
     let schema = types::normalize(&output.schema)?;
     require_columns(model, &schema)?;
     let suite = Arc::new(Suite::compile(&model.checks, &schema)?);

@@ -318,7 +318,9 @@ pub(super) async fn set_aside(
     while let Some(batch) = bad.try_next().await.map_err(laguna_query::translate)? {
         let checks = batch.column_by_name("_check").cloned();
         let checks = checks.and_then(|checks| arrow::compute::cast(&checks, &DataType::Int64).ok());
-        let rows = json_rows(&types::normalize_batch(&batch, &schema)?)?;
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let plain = batch.project(&columns).map_err(engine)?;
+        let rows = json_rows(&types::normalize_batch(&plain, &schema)?)?;
         let rows: Vec<QuarantinedRow> = rows
             .into_iter()
             .enumerate()

@@ -138,7 +138,8 @@ fn print_report(report: &RunReport, args: &RunArgs, printer: &Printer) -> Result
                 task.reason
             ));
         }
-        if task.outcome == "blocked" {
+        // A view stages nothing that could be looked at.
+        if task.outcome == "blocked" && task.rows_out.is_some() {
             let (tier, name) = task.node.split_once('.').unwrap_or(("", &task.node));
             printer.say(&format!("  readers stay on the last good version; look at the refused one: laguna query \"SELECT * FROM staged.{tier}_{name}\""));
         }

@@ -1,5 +1,6 @@
 //! End-to-end tests of the command line.
 
+mod building;
 mod front;
 mod house;
 mod kill;
