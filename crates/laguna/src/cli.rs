@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "laguna",
     version,
-    about,
+    about = "A data lake in one binary: lands, cleans, checks, releases and queries tables",
     after_help = "Examples:\n  laguna init shop            a working project with sample data\n  laguna run                  land, build, check and release what changed\n  laguna query \"SELECT * FROM enhanced.sales_daily LIMIT 5\"\n  laguna history              what was released, newest first\n\nExit codes: 0 done, 1 a check or task failed, 2 the command or project is wrong, 3 storage or another system failed, 130 interrupted."
 )]
 pub struct Cli {
@@ -66,7 +66,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  laguna init shop && cd shop && laguna run")]
 pub struct InitArgs {
-    /// Folder to write into; it must be empty or not exist.
+    /// Folder to write into; it must be empty (but for .git) or not exist.
     #[arg(default_value = "laguna-shop")]
     pub dir: PathBuf,
 }
@@ -123,9 +123,9 @@ pub struct QueryArgs {
     /// Reads the statements from a file; `-` is standard input.
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
-    /// Format of the result.
-    #[arg(short, long, value_enum, default_value = "table")]
-    pub output: OutputFormat,
+    /// Format of the result; default table, with --json one object a line and the outcome after them.
+    #[arg(short, long, value_enum)]
+    pub output: Option<OutputFormat>,
     /// Reads the lake as it was at this moment (RFC 3339, or a date in the project's time zone).
     #[arg(long, value_name = "TIME")]
     pub as_of: Option<String>,
@@ -170,7 +170,9 @@ pub enum ListFormat {
 
 /// `laguna history`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna history\n  laguna history enhanced.carrier_daily --limit 5 -o json")]
+#[command(
+    after_help = "Examples:\n  laguna history\n  laguna history enhanced.carrier_daily --limit 5 -o json"
+)]
 pub struct HistoryArgs {
     /// Only releases that brought a new version of this table.
     pub table: Option<String>,
@@ -184,7 +186,9 @@ pub struct HistoryArgs {
 
 /// `laguna diff`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna diff                   the newest release against the one before\n  laguna diff 3 7 enhanced.carrier_daily")]
+#[command(
+    after_help = "Examples:\n  laguna diff                   the newest release against the one before\n  laguna diff 3 7 enhanced.carrier_daily"
+)]
 pub struct DiffArgs {
     /// Two release numbers and table names, in any order; default the newest release and the one before it.
     #[arg(value_name = "RELEASE|TABLE")]
@@ -196,7 +200,9 @@ pub struct DiffArgs {
 
 /// `laguna rollback`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna rollback --to 7                           everything as in release 7\n  laguna rollback --to 7 enhanced.carrier_daily    one table")]
+#[command(
+    after_help = "Examples:\n  laguna rollback --to 7                           everything as in release 7\n  laguna rollback --to 7 enhanced.carrier_daily    one table"
+)]
 pub struct RollbackArgs {
     /// Release to go back to.
     #[arg(long, value_name = "N")]
@@ -216,7 +222,9 @@ pub struct ValidateArgs {}
 
 /// `laguna completions`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  laguna completions bash > ~/.local/share/bash-completion/completions/laguna")]
+#[command(
+    after_help = "Examples:\n  laguna completions bash > ~/.local/share/bash-completion/completions/laguna"
+)]
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: clap_complete::Shell,

@@ -102,18 +102,29 @@ pub async fn build(model: &Arc<Model>, context: &BuildContext) -> Result<Built> 
 /// An error in a statement is an error at the model's file.
 fn locate(model: &Model, error: laguna_base::Error) -> laguna_base::Error {
     match error.kind() {
-        laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed => error.at(&model.file, 0, 0),
+        laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed => {
+            let error =
+                laguna_query::in_file_at(error, &model.file, |line, column| model.place(line, column));
+            laguna_query::with_text(error, |text| model.without_secrets(text))
+        }
         _ => error,
     }
 }
 
 async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) -> Result<Built> {
-    let output = session.partitions(&statement(model)).await?;
+    let output = match session.partitions(&statement(model)).await {
+        Ok(output) => output,
+        Err(error) if model.settings.sort.is_empty() => return Err(error),
+        Err(error) => {
+            // The columns to sort by were asked of the SELECT from outside: is it right by itself?
+            require_columns(model, &session.schema_of(&model.sql).await?)?;
+            return Err(error);
+        }
+    };
     let schema = types::normalize(&output.schema)?;
     require_columns(model, &schema)?;
     let suite = Arc::new(Suite::compile(&model.checks, &schema)?);
-    let mut pass =
-        stream::write(model, context, &suite, schema.clone(), output.streams).await?;
+    let mut pass = stream::write(model, context, &suite, schema.clone(), output.streams).await?;
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
     let (rows_in, mut bytes_in) = (scanned.rows, scanned.bytes);
     let schema_json = types::schema_to_json(&schema)?;
@@ -174,7 +185,9 @@ fn require_columns(model: &Model, schema: &arrow::datatypes::SchemaRef) -> Resul
         _ => Vec::new(),
     };
     let file = model.settings_file.as_deref().unwrap_or(&model.file);
-    for (what, columns) in [("partition", settings.partition.to_vec()), ("sort", settings.sort.to_vec()), ("key", key)] {
+    for (what, columns) in
+        [("partition", settings.partition.to_vec()), ("sort", settings.sort.to_vec()), ("key", key)]
+    {
         for column in columns {
             if !names.contains(&column.as_str()) {
                 return Err(laguna_base::Error::project(format!(
@@ -249,7 +262,8 @@ async fn verdicts(
 
 /// Fills what goes into the commit.
 fn finish(model: &Model, context: &BuildContext, staged: &mut Staged, verdicts: &[Verdict]) -> Result<()> {
-    let json = |error: serde_json::Error| laguna_base::Error::internal("verdicts don't serialise").caused_by(error);
+    let json =
+        |error: serde_json::Error| laguna_base::Error::internal("verdicts don't serialise").caused_by(error);
     staged.verdicts = serde_json::to_value(verdicts).map_err(json)?;
     staged.note = CommitNote {
         run: Some(context.run.to_string()),

@@ -65,7 +65,8 @@ impl Project {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_laguna"));
         command.args(args).current_dir(self.dir.path()).env("NO_COLOR", "1").env("HOME", self.dir.path());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAGUNA_")) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAGUNA_"))
+        {
             command.env_remove(name);
         }
         command.env_remove("RUST_LOG").stdin(Stdio::null());

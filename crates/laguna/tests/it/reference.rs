@@ -17,7 +17,10 @@ fn the_committed_pages_are_the_generated_ones() {
     }
     for (path, text) in &pages {
         let committed = std::fs::read_to_string(folder.join(path)).unwrap_or_default();
-        assert!(committed == *text, "docs/reference/{path} is not what the code says: run again with LAGUNA_UPDATE=1");
+        assert!(
+            committed == *text,
+            "docs/reference/{path} is not what the code says: run again with LAGUNA_UPDATE=1"
+        );
     }
     let expected: BTreeSet<String> = pages.into_keys().collect();
     let found: BTreeSet<String> = std::fs::read_dir(&folder)
