@@ -19,12 +19,16 @@ pub fn in_file(error: Error, file: &str) -> Error {
 
 /// Like [`in_file`]; `place` gives the line and column in the file for those in the statement.
 pub fn in_file_at(error: Error, file: &str, place: impl Fn(usize, usize) -> (usize, usize)) -> Error {
+    if file == LABEL && error.location().is_none() && error.others().is_empty() {
+        return error;
+    }
     let all = std::iter::once(&error).chain(error.others()).map(|one| match one.location() {
         Some(found) if found.file == LABEL => {
             let (line, column) = place(found.line, found.column);
             alone(one, false).at(file, line, column)
         }
         Some(_) => alone(one, true),
+        None if file == LABEL => alone(one, true),
         None => alone(one, true).at(file, 0, 0),
     });
     Error::many(all.collect()).unwrap_or(error)
@@ -336,7 +340,7 @@ fn from_execution(text: &str) -> Error {
     }
     if lower.contains("regular expression did not compile") || lower.contains("regex parse error") {
         let why = text.rsplit("error: ").next().map(clean).unwrap_or_default();
-        let why = why.trim_end_matches([')', '"', ' ']);
+        let why = why.trim_end_matches([')', '"', ' ', '~']);
         return Error::failed(format!("a regular expression does not compile: {why}"))
             .hint("a character that means something in a pattern is written with a backslash, as \\(");
     }

@@ -167,6 +167,9 @@ impl Shell<'_> {
                 _ = tokio::signal::ctrl_c() => Err(Error::interrupted()),
             };
             let done = done.map_err(|error| {
+                if printer::is_closed_pipe(&error) {
+                    return error;
+                }
                 laguna_query::in_file_at(error, "sql", |line, column| statement.place(line, column))
             });
             match done {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{load_options, project_dir, shown};
 use crate::cli::{Global, OutputFormat, QueryArgs};
-use crate::printer::{Printer, write_error};
+use crate::printer::{Printer, is_closed_pipe, write_error};
 use crate::shell;
 
 /// Answers the query, the file's statements, or opens the shell.
@@ -61,6 +61,9 @@ pub async fn execute(
             () = stop.cancelled() => Err(Error::interrupted()),
         };
         rows += done.map_err(|error| {
+            if is_closed_pipe(&error) {
+                return error;
+            }
             let file = args.file.as_deref().map_or_else(|| "sql".to_string(), shown);
             laguna_query::in_file_at(error, &file, |line, column| statement.place(line, column))
         })?;
