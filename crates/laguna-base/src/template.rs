@@ -50,13 +50,16 @@ impl Variables {
             match (vars.get(name), default) {
                 (Some(value), _) => Ok(Value::from(minijinja::value::Serde(value.clone()))),
                 (None, Some(default)) => Ok(default),
-                (None, None) => Err(minijinja::Error::new(
-                    TemplateErrorKind::InvalidOperation,
-                    format!(
-                        "the variable `{name}` is not set; {}; or pass --var {name}=…",
-                        suggest::hint(name, vars.keys())
-                    ),
-                )),
+                (None, None) => {
+                    let hint = match vars.is_empty() {
+                        true => format!("set it under `vars:` in laguna.yml, or pass --var {name}=…"),
+                        false => format!("{}; or pass --var {name}=…", suggest::hint(name, vars.keys())),
+                    };
+                    Err(minijinja::Error::new(
+                        TemplateErrorKind::InvalidOperation,
+                        format!("the variable `{name}` is not set; {hint}"),
+                    ))
+                }
             }
         });
         environment

@@ -29,7 +29,10 @@ use crate::view::{View, any, failed};
 /// One query; statements that write, and several statements, are refused.
 pub(crate) fn parse(text: &str) -> Result<Box<Query>> {
     let statements = Parser::parse_sql(&PostgreSqlDialect {}, text).map_err(|error| {
-        Error::project("the SQL of the check cannot be parsed").hint(error.to_string()).caused_by(error)
+        let why = error.to_string();
+        let why = why.trim_start_matches("sql parser error: ");
+        Error::project(format!("the SQL of the check cannot be parsed: {why}"))
+            .hint("it is a condition, as in amount >= 0, or a SELECT that returns the failing rows")
     })?;
     match <[Statement; 1]>::try_from(statements) {
         Ok([Statement::Query(query)]) => Ok(query),

@@ -26,10 +26,12 @@ mod input;
 mod names;
 mod read;
 mod scalar;
+mod settings;
 mod target;
 pub mod types;
 
 pub use discover::{Discovered, InputFile, discover, hash_file};
 pub use names::ORIGINAL_NAME;
 pub use read::{FileOutcome, Outcome, Piece, ReadOptions, Rejected, RowNumbers, Sink, read};
+pub use settings::check_csv;
 pub use types::parse_type;

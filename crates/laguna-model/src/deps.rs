@@ -145,6 +145,9 @@ fn decapitalise(text: &str) -> String {
     }
 }
 
+/// Functions that may stand where a table does.
+const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
+
 /// Collects tables and functions while it keeps account of which CTE names are visible where.
 #[derive(Default)]
 struct ReadsVisitor {
@@ -233,6 +236,16 @@ impl Visitor for ReadsVisitor {
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
         if let TableFactor::Table { name, args, version, .. } = factor {
             self.skip_next = args.is_some();
+            let function = name.0.last().and_then(|part| part.as_ident()).filter(|_| args.is_some());
+            if let Some(ident) =
+                function.filter(|ident| !TABLE_FUNCTIONS.contains(&normalised(ident).as_str()))
+            {
+                return ControlFlow::Break(refuse(
+                    format!("there is no table function `{}`", ident.value),
+                    "a model reads tables of the lake: describe files in raw/<dataset>.yml",
+                    Some(ident),
+                ));
+            }
             if version.is_some() {
                 let first = name.0.first().and_then(|part| part.as_ident());
                 let hint = "write FOR TIMESTAMP AS OF '2026-11-22T06:00:00Z' or FOR VERSION AS OF 3";
@@ -357,6 +370,7 @@ mod tests {
             ("DROP TABLE x", "a model is a SELECT, not DROP"),
             ("WITH d AS (DELETE FROM raw.a RETURNING *) SELECT * FROM d", "a model only reads"),
             ("SELECT * INTO x FROM raw.a", "a model cannot SELECT INTO"),
+            ("SELECT * FROM read_csv('/etc/passwd')", "there is no table function `read_csv`"),
             ("SELECT 'open", "syntax error: unterminated string literal"),
         ] {
             assert_eq!(read(sql).unwrap_err().message, message, "{sql}");

@@ -21,7 +21,7 @@ use laguna_base::{Error, Result, TableName, Tier, suggest};
 use laguna_check::CheckSpec;
 
 use crate::graph::{Cycle, Graph};
-use crate::render::Renderer;
+use crate::render::{Origin, Renderer, Secrets};
 
 /// The file that makes a folder a project.
 pub const PROJECT_FILE: &str = "laguna.yml";
@@ -129,6 +129,10 @@ pub struct Model {
     pub volatile: Vec<String>,
     /// Where its SQL names each table first: line and column in `source`.
     pub(crate) places: BTreeMap<TableName, (usize, usize)>,
+    /// Where each piece of its SQL comes from.
+    pub(crate) origin: Origin,
+    /// What no message and no record may repeat.
+    pub(crate) secrets: Secrets,
 }
 
 impl Model {
@@ -138,6 +142,21 @@ impl Model {
             Tier::Enhanced => OnFail::Block,
             _ => OnFail::Warn,
         })
+    }
+
+    /// Its SQL as a release keeps it: values of the environment are left out. A view has none.
+    pub fn kept_sql(&self) -> String {
+        if self.is_view() { self.sql.clone() } else { self.without_secrets(&self.sql) }
+    }
+
+    /// `text` with every value that `env()` has answered replaced by `***`.
+    pub fn without_secrets(&self, text: &str) -> String {
+        self.secrets.hide(text)
+    }
+
+    /// The place in the file of a place in its SQL; both count lines and columns from 1, zeros stay zeros.
+    pub fn place(&self, line: usize, column: usize) -> (usize, usize) {
+        self.origin.place(&self.sql, &self.source, line, column)
     }
 
     /// Whether only its SQL is kept.
@@ -185,6 +204,12 @@ impl CodeArchive {
 }
 
 impl Project {
+    /// Line and column of the key `key` in a YAML file of the project; zeros when it does not stand there.
+    pub fn place_of_key(&self, file: &str, key: &str) -> (usize, usize) {
+        let bytes = self.code.files.get(file).map(Vec::as_slice).unwrap_or_default();
+        text::decode(file, bytes).map_or((0, 0), |text| text::place_of_key(text, key))
+    }
+
     /// The nearest folder from `start` upwards that holds `laguna.yml`.
     pub fn find(start: &Path) -> Result<PathBuf> {
         folder::find(start)

@@ -25,7 +25,7 @@ pub struct Rendered {
     pub sql: String,
     /// Tables named by `ref()` and `source()`, also where the rendered SQL does not read them.
     pub refs: BTreeSet<TableName>,
-    origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 impl Renderer {
@@ -124,6 +124,11 @@ impl Renderer {
         self.secrets.hide(text)
     }
 
+    /// The values that `env()` has answered and will answer.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.secrets.clone()
+    }
+
     fn explain(&self, error: &minijinja::Error) -> Error {
         let explained = template_error(error);
         let hidden = self.secrets.hide(explained.message());
@@ -142,11 +147,18 @@ impl Renderer {
 impl Rendered {
     /// The place in `source` (as typed) of a place in the rendered SQL; both count lines and columns from 1.
     pub fn place(&self, source: &str, line: usize, column: usize) -> (usize, usize) {
-        let Origin::Spans(spans) = &self.origin else { return (line, column) };
+        self.origin.place(&self.sql, source, line, column)
+    }
+}
+
+impl Origin {
+    /// The place in `source` of a place in `sql`, which was rendered from it.
+    pub(crate) fn place(&self, sql: &str, source: &str, line: usize, column: usize) -> (usize, usize) {
+        let Origin::Spans(spans) = self else { return (line, column) };
         if line == 0 {
             return (0, 0);
         }
-        let offset = offset_of(&self.sql, line, column);
+        let offset = offset_of(sql, line, column);
         let index = spans.partition_point(|span| span.output.end <= offset);
         let Some(span) = spans.get(index).filter(|span| span.output.start <= offset).or(spans.last()) else {
             return (0, 0);
@@ -166,16 +178,17 @@ fn one_expression(text: &str) -> Option<&str> {
     (!inner.contains("{{") && !inner.contains("{%") && !inner.contains("}}")).then_some(inner)
 }
 
-#[derive(Debug)]
-enum Origin {
+/// Where the pieces of a rendered text come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
     /// Nothing was rendered: places are the same.
     Same,
     /// Where each piece of the output comes from, in order.
     Spans(Vec<Span>),
 }
 
-#[derive(Debug)]
-struct Span {
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
     output: std::ops::Range<usize>,
     source: usize,
     /// The piece is text of the source; else it came from the expression at `source`.
@@ -283,7 +296,13 @@ fn qualified(tables: &BTreeSet<TableName>, text: &str, function: &str) -> Result
 
 /// The values that `env()` has answered, so that no message repeats one.
 #[derive(Default, Clone)]
-struct Secrets(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Secrets(Arc<Mutex<BTreeSet<String>>>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
 
 impl Secrets {
     fn recorded(&self, env: EnvLookup) -> EnvLookup {
@@ -295,7 +314,7 @@ impl Secrets {
         })
     }
 
-    fn hide(&self, text: &str) -> String {
+    pub(crate) fn hide(&self, text: &str) -> String {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values: Vec<&String> = seen.iter().filter(|value| value.len() > 2).collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));

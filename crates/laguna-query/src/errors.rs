@@ -12,16 +12,26 @@ use laguna_base::{Error, suggest};
 /// What stands for the file in the place of an error; callers that know the file use [`in_file`].
 pub(crate) const LABEL: &str = "sql";
 
-/// The same error with `file` instead of the label `sql` in its place.
+/// The same error with `file` instead of the label `sql` in its place, and in those of the others that it carries.
 pub fn in_file(error: Error, file: &str) -> Error {
-    match error.location() {
-        Some(place) if place.file == LABEL => {
-            let (line, column) = (place.line, place.column);
-            copy(&error, false).at(file, line, column)
-        }
-        Some(_) => error,
-        None => error.at(file, 0, 0),
+    in_file_at(error, file, |line, column| (line, column))
+}
+
+/// Like [`in_file`]; `place` gives the line and column in the file for those in the statement.
+pub fn in_file_at(error: Error, file: &str, place: impl Fn(usize, usize) -> (usize, usize)) -> Error {
+    if file == LABEL && error.location().is_none() && error.others().is_empty() {
+        return error;
     }
+    let all = std::iter::once(&error).chain(error.others()).map(|one| match one.location() {
+        Some(found) if found.file == LABEL => {
+            let (line, column) = place(found.line, found.column);
+            alone(one, false).at(file, line, column)
+        }
+        Some(_) => alone(one, true),
+        None if file == LABEL => alone(one, true),
+        None => alone(one, true).at(file, 0, 0),
+    });
+    Error::many(all.collect()).unwrap_or(error)
 }
 
 /// The same error with `file` as its place, and no line, where its place is one in a statement that no file holds.
@@ -104,8 +114,42 @@ fn from_shared(error: &DataFusionError) -> Error {
     }
 }
 
+/// The same error with each of its texts (sentence, hint, causes) as `change` gives it.
+pub fn with_text(error: Error, change: impl Fn(&str) -> String) -> Error {
+    let texts = |one: &Error| {
+        let causes = one.causes();
+        let all =
+            std::iter::once(one.message()).chain(one.hint_text()).chain(causes.iter().map(String::as_str));
+        all.map(|text| (text.to_string(), change(text))).any(|(before, after)| before != after)
+    };
+    if !std::iter::once(&error).chain(error.others()).any(texts) {
+        return error;
+    }
+    let all = std::iter::once(&error).chain(error.others()).map(|one| {
+        let mut changed = Error::new(one.kind(), change(one.message()));
+        if let Some(hint) = one.hint_text() {
+            changed = changed.hint(change(hint));
+        }
+        if let Some(place) = one.location() {
+            changed = changed.at_location(place.clone());
+        }
+        match Chain::from_texts(one.causes().iter().map(|cause| change(cause)).collect()) {
+            Some(chain) => changed.caused_by(chain),
+            None => changed,
+        }
+    });
+    Error::many(all.collect()).unwrap_or_else(|| Error::internal("an error lost its text"))
+}
+
 /// The same error again; its causes survive as text.
 pub(crate) fn copy(error: &Error, with_place: bool) -> Error {
+    let mut all = vec![alone(error, with_place)];
+    all.extend(error.others().iter().map(|other| copy(other, true)));
+    Error::many(all).unwrap_or_else(|| Error::new(error.kind(), error.message()))
+}
+
+/// Like [`copy`], without the others that it carries.
+fn alone(error: &Error, with_place: bool) -> Error {
     let mut copied = Error::new(error.kind(), error.message());
     if let Some(hint) = error.hint_text() {
         copied = copied.hint(hint);
@@ -113,15 +157,10 @@ pub(crate) fn copy(error: &Error, with_place: bool) -> Error {
     if let (true, Some(place)) = (with_place, error.location()) {
         copied = copied.at_location(place.clone());
     }
-    if let Some(chain) = Chain::from_texts(error.causes()) {
-        copied = copied.caused_by(chain);
+    match Chain::from_texts(error.causes()) {
+        Some(chain) => copied.caused_by(chain),
+        None => copied,
     }
-    if error.others().is_empty() {
-        return copied;
-    }
-    let mut all = vec![copied];
-    all.extend(error.others().iter().map(|other| copy(other, true)));
-    Error::many(all).unwrap_or_else(|| Error::new(error.kind(), error.message()))
 }
 
 /// Messages of causes whose values are gone.
@@ -236,10 +275,14 @@ fn from_parser(error: ParserError) -> Error {
 fn from_schema(error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => missing_column(field, valid_fields),
-        SchemaError::AmbiguousReference { field } => {
-            Error::project(format!("the column `{}` could be that of several tables", field.name))
-                .hint(format!("write it with its table, as flights.{}", field.name))
-        }
+        SchemaError::AmbiguousReference { field } => Error::project(format!(
+            "the column `{}` could be that of several tables",
+            field.name
+        ))
+        .hint(format!(
+            "write it with its table, as flights.{0}; if two results are called {0}, rename one with AS",
+            field.name
+        )),
         SchemaError::DuplicateQualifiedField { name, .. }
         | SchemaError::DuplicateUnqualifiedField { name } => {
             Error::project(format!("two columns are called `{name}`")).hint("rename one with AS")
@@ -271,6 +314,9 @@ fn missing_column(field: &Column, valid: &[Column]) -> Error {
         return error
             .hint(format!("did you mean \"{near}\"? names with capitals are written in double quotes"));
     }
+    if names.is_empty() {
+        return error.hint("the statement reads no table; a text is written in single quotes");
+    }
     error.hint(suggest::hint(&field.name, &names))
 }
 
@@ -281,6 +327,12 @@ fn from_plan(text: &str) -> Error {
     if let Some(name) = between(text, "table '", "' not found") {
         return Error::project(format!("there is no table `{}`", name.trim_start_matches("laguna.")))
             .hint("SHOW TABLES lists all of them");
+    }
+    if text.contains("require unique expression names")
+        && let Some(expression) = between(text, "the expression \"", "\" at position")
+    {
+        let name = expression.rsplit(" AS ").next().unwrap_or(expression);
+        return Error::project(format!("two columns are called `{name}`")).hint("rename one with AS");
     }
     if text.contains("not supported: ") && (text.starts_with("DDL") || text.starts_with("DML")) {
         return read_only();
@@ -293,6 +345,12 @@ fn from_execution(text: &str) -> Error {
     let error = Error::failed(clean(text));
     if lower.contains("divide by zero") || lower.contains("division by zero") {
         return Error::failed("division by zero").hint("divide by nullif(x, 0) to get null instead");
+    }
+    if lower.contains("regular expression did not compile") || lower.contains("regex parse error") {
+        let why = text.rsplit("error: ").next().map(clean).unwrap_or_default();
+        let why = why.trim_end_matches([')', '"', ' ', '~']);
+        return Error::failed(format!("a regular expression does not compile: {why}"))
+            .hint("a character that means something in a pattern is written with a backslash, as \\(");
     }
     if lower.contains("overflow") {
         return error.hint("cast to a wider type first, as x::bigint or x::decimal(38, 4)");

@@ -62,12 +62,33 @@ fn check_ast(ast: &Ast) -> Result<()> {
         | Ast::ShowVariable { .. }
         | Ast::ShowVariables { .. } => {}
         Ast::Explain { statement, .. } => check_ast(statement)?,
+        Ast::Set(_)
+        | Ast::Use(_)
+        | Ast::StartTransaction { .. }
+        | Ast::Commit { .. }
+        | Ast::Rollback { .. }
+        | Ast::Prepare { .. }
+        | Ast::Execute { .. }
+        | Ast::Deallocate { .. }
+        | Ast::ShowSchemas { .. }
+        | Ast::ShowDatabases { .. }
+        | Ast::ShowViews { .. }
+        | Ast::ShowCreate { .. } => return Err(no_such_statement(ast)),
         _ => return Err(read_only()),
     }
     match ast.visit(&mut Guard) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
+}
+
+/// The refusal of what writes nothing and means nothing here either.
+fn no_such_statement(ast: &Ast) -> Error {
+    let text = ast.to_string().to_uppercase();
+    let words: Vec<&str> =
+        text.split_whitespace().take(if text.starts_with("SHOW") { 2 } else { 1 }).collect();
+    Error::project(format!("{} is not available here", words.join(" ")))
+        .hint("a query may SELECT, EXPLAIN, DESCRIBE and SHOW TABLES, COLUMNS or FUNCTIONS")
 }
 
 /// Finds what hides inside a query.
@@ -116,6 +137,42 @@ fn located(error: Error, name: &ObjectName) -> Error {
     }
 }
 
+/// The functions that stand where tables do, as in `FROM generate_series(1, 9)`, with their places.
+pub(crate) fn table_functions(statement: &Statement) -> HashMap<String, (usize, usize)> {
+    struct Functions(HashMap<String, (usize, usize)>);
+    impl Visitor for Functions {
+        type Break = ();
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, args: Some(_), .. } = factor
+                && let [part] = name.0.as_slice()
+                && let Some(ident) = part.as_ident()
+            {
+                let start = ident.span.start;
+                let place = (start.line as usize, start.column as usize);
+                self.0.entry(ident.value.to_lowercase()).or_insert(place);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut functions = Functions(HashMap::new());
+    if let Some(ast) = innermost(statement) {
+        let _ = ast.visit(&mut functions);
+    }
+    functions.0
+}
+
+/// The statement that EXPLAIN explains, or the statement itself.
+fn innermost(statement: &Statement) -> Option<&Ast> {
+    let mut inner = statement;
+    while let Statement::Explain(explain) = inner {
+        inner = &explain.statement;
+    }
+    match inner {
+        Statement::Statement(ast) => Some(ast),
+        _ => None,
+    }
+}
+
 /// Line and column (from 1) of the first mention of each table.
 pub(crate) fn places(statement: &Statement) -> HashMap<TableReference, (usize, usize)> {
     struct Places(HashMap<TableReference, (usize, usize)>);
@@ -133,11 +190,7 @@ pub(crate) fn places(statement: &Statement) -> HashMap<TableReference, (usize, u
         }
     }
     let mut places = Places(HashMap::new());
-    let mut inner = statement;
-    while let Statement::Explain(explain) = inner {
-        inner = &explain.statement;
-    }
-    if let Statement::Statement(ast) = inner {
+    if let Some(ast) = innermost(statement) {
         let _ = ast.visit(&mut places);
     }
     places.0

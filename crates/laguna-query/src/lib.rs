@@ -19,7 +19,7 @@ pub mod script;
 pub mod timetravel;
 
 pub use engine::{Engine, EngineOptions};
-pub use errors::{in_file, of_file, translate};
+pub use errors::{in_file, in_file_at, translate, with_text};
 pub use lake_tables::{LakeTables, Moment};
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};

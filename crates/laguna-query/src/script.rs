@@ -13,6 +13,19 @@ pub struct Statement {
     pub sql: String,
     /// Line of the script that its first word stands on, from 1.
     pub line: usize,
+    /// Column of its first word, from 1.
+    pub column: usize,
+}
+
+impl Statement {
+    /// The place in the script of a place in the statement; zeros stay zeros.
+    pub fn place(&self, line: usize, column: usize) -> (usize, usize) {
+        match line {
+            0 => (0, 0),
+            1 => (self.line, if column == 0 { 0 } else { column + self.column - 1 }),
+            _ => (line + self.line - 1, column),
+        }
+    }
 }
 
 /// The statements of `text`, without empty ones. Semicolons in strings, names and comments do not count.
@@ -46,7 +59,11 @@ pub fn split_statements(text: &str) -> Result<Vec<Statement>> {
             _ => {
                 if current.is_none() {
                     start = (token.span.start.line, token.span.start.column);
-                    current = Some(Statement { sql: String::new(), line: token.span.start.line as usize });
+                    current = Some(Statement {
+                        sql: String::new(),
+                        line: token.span.start.line as usize,
+                        column: token.span.start.column as usize,
+                    });
                 }
                 end = (token.span.end.line, token.span.end.column);
             }

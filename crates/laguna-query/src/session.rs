@@ -1,6 +1,6 @@
 //! A session: statements of one reader at one moment, from text to streams of rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -180,7 +180,14 @@ pub(crate) async fn plan_in(names: &Arc<Names>, sql: &str, depth: usize) -> Resu
 async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: usize) -> Result<LogicalPlan> {
     let sql = timetravel::rewrite_in(sql, names.zone)?;
     let statement = guard::parse(&sql)?;
-    let references = state.resolve_table_references(&statement).map_err(translate)?;
+    let mut references = state.resolve_table_references(&statement).map_err(translate)?;
+    let functions = guard::table_functions(&statement);
+    if !functions.is_empty() {
+        check_table_functions(&functions, state)?;
+        references.retain(|reference| {
+            reference.schema().is_some() || !functions.contains_key(&reference.table().to_lowercase())
+        });
+    }
     if references.iter().any(|reference| reference.schema() == Some(INFORMATION_SCHEMA)) {
         names.list().await?;
     }
@@ -208,6 +215,19 @@ async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: u
         .verify_plan(&plan)
         .map_err(|_| crate::errors::read_only())?;
     Ok(plan)
+}
+
+/// Functions that stand for tables must be known.
+fn check_table_functions(functions: &HashMap<String, (usize, usize)>, state: &SessionState) -> Result<()> {
+    let known: Vec<&str> = state.table_functions().keys().map(String::as_str).collect();
+    let mut unknown: Vec<_> = functions.iter().filter(|(name, _)| !known.contains(&name.as_str())).collect();
+    unknown.sort_by_key(|(_, place)| **place);
+    let errors = unknown.into_iter().map(|(name, (line, column))| {
+        Error::project(format!("there is no table function `{name}`"))
+            .at(LABEL, *line, *column)
+            .hint(suggest::hint(name, &known))
+    });
+    Error::many(errors.collect()).map_or(Ok(()), Err)
 }
 
 /// Opens what `reference` names.
@@ -265,6 +285,12 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
     // The right name in another schema is nearer than any other name in this one.
     if let Some(elsewhere) = everywhere(names).await?.into_iter().find(|name| name.table == table) {
         return Ok(error.hint(format!("did you mean `{elsewhere}`?")));
+    }
+    if known.is_empty() {
+        return Ok(error.hint(match schema {
+            STAGED => "no table is staged; `laguna run` stages what its checks refuse".to_string(),
+            _ => format!("the schema `{schema}` is empty; `laguna run` fills it"),
+        }));
     }
     Ok(error.hint(suggest::hint(table, &known)))
 }

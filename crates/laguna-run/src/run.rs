@@ -555,6 +555,7 @@ impl<'a> Driver<'a> {
         let mut why = vec![error.to_string()];
         why.extend(error.hint_text().map(str::to_string));
         why.extend(error.causes().into_iter().take(1));
+        why.extend(error.others().iter().map(|other| other.to_string()));
         let _ = reason;
         if let Some(entry) = self.state.entries.get_mut(name) {
             entry.held = Some("its build failed".to_string());
@@ -874,7 +875,7 @@ impl ModelTask {
         }
         let mut entry = ReleasedTable {
             version: None,
-            sql: self.model.sql.clone(),
+            sql: self.model.kept_sql(),
             sql_hash: self.model.sql_hash.clone(),
             fingerprint: self.fingerprint.to_string(),
             schema: built.schema.clone(),
@@ -925,7 +926,7 @@ impl ModelTask {
         }
         let entry = ReleasedTable {
             version: Some(head),
-            sql: self.model.sql.clone(),
+            sql: self.model.kept_sql(),
             sql_hash: self.model.sql_hash.clone(),
             fingerprint: self.fingerprint.to_string(),
             schema: laguna_store::types::schema_to_json(&snapshot.schema)?,

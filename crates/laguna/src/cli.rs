@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "laguna",
     version,
-    about,
+    about = "A data lake in one binary: lands, cleans, checks, releases and queries tables",
     after_help = "Examples:\n  laguna init shop            a working project with sample data\n  laguna run                  land, build, check and release what changed\n  laguna query \"SELECT * FROM enhanced.sales_daily LIMIT 5\"\n  laguna history              what was released, newest first\n\nExit codes: 0 done, 1 a check or task failed, 2 the command or project is wrong, 3 storage or another system failed, 130 interrupted."
 )]
 pub struct Cli {
@@ -66,7 +66,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  laguna init shop && cd shop && laguna run")]
 pub struct InitArgs {
-    /// Folder to write into; it must be empty or not exist.
+    /// Folder to write into; it must be empty (but for .git) or not exist.
     #[arg(default_value = "laguna-shop")]
     pub dir: PathBuf,
 }
@@ -123,9 +123,9 @@ pub struct QueryArgs {
     /// Reads the statements from a file; `-` is standard input.
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
-    /// Format of the result.
-    #[arg(short, long, value_enum, default_value = "table")]
-    pub output: OutputFormat,
+    /// Format of the result; default table, with --json one object a line and the outcome after them.
+    #[arg(short, long, value_enum)]
+    pub output: Option<OutputFormat>,
     /// Reads the lake as it was at this moment (RFC 3339, or a date in the project's time zone).
     #[arg(long, value_name = "TIME")]
     pub as_of: Option<String>,

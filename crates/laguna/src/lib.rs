@@ -19,13 +19,24 @@ use crate::printer::Printer;
 
 /// Parses the process's arguments, runs the command, prints its error, and gives the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => {
+            if refusal.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                printer::usage_error(&refusal.to_string());
+            }
+            refusal.exit();
+        }
+    };
     let printer = Printer::new(&cli.global);
     logging(cli.global.verbose);
     let outcome = runtime().and_then(|runtime| {
         let outcome = runtime.block_on(async {
             let stop = CancellationToken::new();
-            tokio::spawn(signals(stop.clone()));
+            // At a prompt an interrupt drops a statement, not the shell.
+            if !shell::is_interactive(&cli) {
+                tokio::spawn(signals(stop.clone()));
+            }
             let printer = printer.clone();
             // Planning recurses deeply: it runs on a worker, whose stack is large.
             match tokio::spawn(async move { commands::dispatch(cli, &printer, stop).await }).await {

@@ -92,8 +92,10 @@ impl Printer {
                     .map_err(|error| Error::internal("the list does not serialise").caused_by(error))?;
                 self.result(&text)
             }
-            (ListFormat::Ndjson, _) | (ListFormat::Table, true) => {
-                items.iter().try_for_each(|item| self.json_line(item))
+            (ListFormat::Ndjson, _) => items.iter().try_for_each(|item| self.json_line(item)),
+            (ListFormat::Table, true) => {
+                items.iter().try_for_each(|item| self.json_line(item))?;
+                self.json_line(&serde_json::json!({"event": "done", "count": items.len()}))
             }
         }
     }
@@ -131,6 +133,16 @@ pub fn thousands(number: u64) -> String {
 /// `1 row`, `2 rows`.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// What was typed is no command: said as the last line of `--json`.
+pub fn usage_error(text: &str) {
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let mut error = Error::project(first);
+    if let Some(tip) = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")) {
+        error = error.hint(tip);
+    }
+    let _ = writeln!(std::io::stdout().lock(), "{}", error_json(&error));
 }
 
 /// An error as the last line of `--json`.

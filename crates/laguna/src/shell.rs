@@ -1,5 +1,6 @@
 //! The interactive shell of `laguna query`: several lines a statement, history, `\` commands.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use laguna_base::{Clock, Error, Result, SystemClock, Tier};
@@ -10,9 +11,9 @@ use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::QueryArgs;
-use crate::commands;
-use crate::printer::Printer;
+use crate::cli::{Cli, Command};
+use crate::commands::{self, Answering};
+use crate::printer::{self, Printer};
 
 const HELP: &str = "\
 a statement ends with ; and may take several lines
@@ -24,31 +25,49 @@ a statement ends with ; and may take several lines
   \\?            this help
   \\q            leave (or Ctrl-D); Ctrl-C drops the statement";
 
-/// Reads statements until the end of input. Failing statements are printed and the shell goes on.
+/// Whether the command line opens a shell for a person.
+pub fn is_interactive(cli: &Cli) -> bool {
+    let shell = matches!(&cli.command, Command::Query(args) if args.sql.is_none() && args.file.is_none());
+    shell && std::io::stdin().is_terminal()
+}
+
+/// Reads statements until the end of input. Failing statements are printed and the shell goes on; what is piped in ends
+/// with the exit code of the first failure, and leaves no history.
 pub async fn run(
     engine: &Engine,
     lake: &Lake,
     moment: Moment,
-    args: &QueryArgs,
+    answering: &Answering,
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<u8> {
     let config =
         Config::builder().auto_add_history(false).max_history_size(2000).map_err(editor_error)?.build();
     let mut editor: Editor<(), FileHistory> = Editor::with_config(config).map_err(editor_error)?;
-    let history = std::env::var_os("HOME").map(|home| std::path::PathBuf::from(home).join(".laguna_history"));
+    let person = std::io::stdin().is_terminal();
+    let home = std::env::var_os("HOME").filter(|_| person);
+    let history = home.map(|home| std::path::PathBuf::from(home).join(".laguna_history"));
     if let Some(history) = &history {
         // A first session has no history yet.
         let _ = editor.load_history(history);
     }
-    if printer.terminal {
+    if person {
         printer.say(&format!("laguna {}: \\? for help, \\q to leave", env!("CARGO_PKG_VERSION")));
     }
-    let mut shell =
-        Shell { engine, lake, moment, args, printer, timing: printer.terminal, session: None, tables: None };
+    let mut shell = Shell {
+        engine,
+        lake,
+        moment,
+        answering,
+        printer,
+        timing: person && printer.terminal,
+        session: None,
+        tables: None,
+        failed: None,
+    };
     let mut statement = String::new();
     loop {
-        let prompt = match (printer.terminal, statement.is_empty()) {
+        let prompt = match (person, statement.is_empty()) {
             (false, _) => "",
             (true, true) => "laguna> ",
             (true, false) => "     -> ",
@@ -91,7 +110,7 @@ pub async fn run(
         // A read-only home loses the history, nothing else.
         let _ = editor.save_history(history);
     }
-    Ok(0)
+    Ok(shell.failed.filter(|_| !person).unwrap_or(0))
 }
 
 fn editor_error(error: ReadlineError) -> Error {
@@ -102,11 +121,13 @@ struct Shell<'a> {
     engine: &'a Engine,
     lake: &'a Lake,
     moment: Moment,
-    args: &'a QueryArgs,
+    answering: &'a Answering,
     printer: &'a Printer,
     timing: bool,
     session: Option<Session>,
     tables: Option<Arc<LakeTables>>,
+    /// Exit code of the first statement that failed.
+    failed: Option<u8>,
 }
 
 impl Shell<'_> {
@@ -131,27 +152,40 @@ impl Shell<'_> {
     async fn statements(&mut self, text: &str, stop: &CancellationToken) {
         let statements = match laguna_query::split_statements(text) {
             Ok(statements) => statements,
-            Err(error) => return self.printer.error(&error),
+            Err(error) => return self.error(&error),
         };
         for statement in statements {
             let started = std::time::Instant::now();
-            let args = self.args;
+            let answering = self.answering;
             let done = async {
                 let session = self.session().await?;
-                commands::answer(session, &statement.sql, args).await
+                commands::answer(session, &statement.sql, answering).await
             };
             let done = tokio::select! {
                 done = done => done,
                 () = stop.cancelled() => Err(Error::interrupted()),
+                _ = tokio::signal::ctrl_c() => Err(Error::interrupted()),
             };
+            let done = done.map_err(|error| {
+                if printer::is_closed_pipe(&error) {
+                    return error;
+                }
+                laguna_query::in_file_at(error, "sql", |line, column| statement.place(line, column))
+            });
             match done {
-                Ok(()) if self.timing => {
+                Ok(_) if self.timing => {
                     self.printer.say(&format!("({:.3} s)", started.elapsed().as_secs_f64()))
                 }
-                Ok(()) => {}
-                Err(error) => self.printer.error(&error),
+                Ok(_) => {}
+                Err(error) if printer::is_closed_pipe(&error) => return,
+                Err(error) => self.error(&error),
             }
         }
+    }
+
+    fn error(&mut self, error: &Error) {
+        self.failed.get_or_insert(error.kind().exit_code());
+        self.printer.error(error);
     }
 
     /// Runs a `\` command; false to leave.
@@ -163,13 +197,14 @@ impl Shell<'_> {
             ("\\timing", _) => self.timing = !self.timing,
             ("\\refresh", _) => (self.session, self.tables) = (None, None),
             ("\\dn", _) => {
-                for tier in Tier::ALL {
-                    self.printer.say(&format!("  {tier}"));
+                let names: Vec<String> = Tier::ALL.iter().map(|tier| format!("  {tier}")).collect();
+                if let Err(error) = self.printer.result(&names.join("\n")) {
+                    self.error(&error);
                 }
             }
-            ("\\d" | "\\dt", "") => {
+            ("\\d" | "\\dt", "" | ";") => {
                 if let Err(error) = self.list().await {
-                    self.printer.error(&error);
+                    self.error(&error);
                 }
             }
             ("\\d", table) => {
@@ -185,7 +220,7 @@ impl Shell<'_> {
         let tables = self.tables().await?;
         for tier in Tier::ALL {
             for name in tables.names(tier).await? {
-                self.printer.say(&format!("  {tier}.{name}"));
+                self.printer.result(&format!("  {tier}.{name}"))?;
             }
         }
         Ok(())

@@ -40,8 +40,11 @@ fn explain(file: &str, error: &serde_saphyr::Error) -> Error {
     }
 }
 
+/// The first line without the place, which is said in front, and without advice for programmers.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or("malformed YAML").to_string()
+    let line = text.lines().next().unwrap_or("malformed YAML");
+    let line = line.rsplit_once(" at line ").map_or(line, |(before, _)| before);
+    line.split("; use from_").next().unwrap_or(line).to_string()
 }
 
 /// A value together with its place in the file (line and column from 1; 0 when unknown).

@@ -103,11 +103,9 @@ pub async fn build(model: &Arc<Model>, context: &BuildContext) -> Result<Built> 
 fn locate(model: &Model, error: laguna_base::Error) -> laguna_base::Error {
     match error.kind() {
         laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed => {
-            match model.sql == model.source {
-                true => laguna_query::in_file(error, &model.file),
-                // A place in rendered SQL is no place in the file.
-                false => laguna_query::of_file(error, &model.file),
-            }
+            let error =
+                laguna_query::in_file_at(error, &model.file, |line, column| model.place(line, column));
+            laguna_query::with_text(error, |text| model.without_secrets(text))
         }
         _ => error,
     }
@@ -115,13 +113,13 @@ fn locate(model: &Model, error: laguna_base::Error) -> laguna_base::Error {
 
 async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) -> Result<Built> {
     let output = match session.partitions(&statement(model)).await {
-        // An error in what was written around the SELECT has its place there: the SELECT and its settings say it
-        // better.
-        Err(error) if !model.settings.sort.is_empty() => {
-            require_columns(model, &types::normalize(&session.schema_of(&model.sql).await?)?)?;
+        Ok(output) => output,
+        Err(error) if model.settings.sort.is_empty() => return Err(error),
+        Err(error) => {
+            // The columns to sort by were asked of the SELECT from outside: is it right by itself?
+            require_columns(model, &session.schema_of(&model.sql).await?)?;
             return Err(error);
         }
-        output => output?,
     };
     let schema = types::normalize(&output.schema)?;
     require_columns(model, &schema)?;

@@ -7,6 +7,7 @@ use laguna_base::settings::{DatasetSettings, yaml};
 use laguna_base::{Error, Result, TableName};
 
 use super::Dataset;
+use super::settings::zone;
 use super::text::{File, Listing, place_of_key, place_of_text};
 use crate::render::Renderer;
 
@@ -37,6 +38,22 @@ fn one(
             "the key `source` is missing" => {
                 error.hint("say where its rows come from: source: {files: \"data/*.csv\"}")
             }
+            "unknown key `postgres`"
+            | "unknown key `mysql`"
+            | "unknown key `sqlite`"
+            | "unknown key `sqlserver`"
+            | "unknown key `mongodb`"
+            | "unknown key `http`"
+            | "unknown key `kafka`"
+            | "unknown key `media`" => {
+                let place = error.location().cloned();
+                let other = Error::project("sources other than files are not available in this version")
+                    .hint("name files: source: {files: \"data/*.csv\"}");
+                match place {
+                    Some(place) => other.at_location(place),
+                    None => other,
+                }
+            }
             _ => error,
         }]
     })?;
@@ -59,6 +76,9 @@ fn one(
                 .hint("name its files: source: {files: \"data/*.csv\"}"),
             "source",
         ));
+    }
+    if let Some(Err(error)) = settings.source.timezone.as_deref().map(zone) {
+        errors.push(at(error, "timezone"));
     }
     let mode = match settings.mode {
         Mode::Append => "append",

@@ -12,7 +12,7 @@ use super::folder::in_parallel;
 use super::text::{File, Listing, place_of_key, place_of_text};
 use super::{Model, Names, nearest_table, node_of};
 use crate::deps::{self, RANDOM_FUNCTIONS, TableRead};
-use crate::render::Renderer;
+use crate::render::{Origin, Renderer};
 
 /// What became of one model.
 struct Outcome {
@@ -98,7 +98,20 @@ fn one(
         settings_file: settings_file.map(|file| file.path.clone()),
         volatile: sql.volatile,
         places: sql.places,
+        origin: sql.origin,
+        secrets: renderer.secrets(),
     });
+    if let Some(model) = model.as_ref().filter(|model| model.is_view())
+        && model.sql != model.source
+        && model.without_secrets(&model.sql) != model.sql
+    {
+        let (line, column) = place_of_text(&file.text, "env(");
+        errors.push(
+            Error::project("a view cannot use a value of the environment: a release keeps its SQL")
+                .at(&file.path, line, column)
+                .hint("use materialize: table, or var() for what is no secret"),
+        );
+    }
     Outcome { model, errors, warnings }
 }
 
@@ -109,6 +122,7 @@ struct Sql {
     inputs: BTreeSet<TableName>,
     places: BTreeMap<TableName, (usize, usize)>,
     volatile: Vec<String>,
+    origin: Origin,
 }
 
 fn sql(
@@ -180,6 +194,7 @@ fn sql(
         inputs: places.keys().cloned().collect(),
         places,
         volatile: reads.volatile,
+        origin: rendered.origin,
     })
 }
 
@@ -295,7 +310,13 @@ fn settings(
     let mut settings: TableSettings = match yaml::parse(&file.path, &file.text) {
         Ok(settings) => settings,
         Err(error) => {
-            errors.push(error);
+            let bare = file.text.lines().any(|line| line.trim_end() == "materialize: incremental");
+            errors.push(match bare && error.message().starts_with("expected mapping") {
+                true => {
+                    error.hint("an incremental model names its key: materialize: {incremental: {key: [id]}}")
+                }
+                false => error,
+            });
             return Default::default();
         }
     };

@@ -72,14 +72,19 @@ pub(super) fn resolve(
     };
     let name = settings.name.as_deref().map(|name| rendered("name", name));
     let lake = rendered("lake", settings.lake.as_deref().unwrap_or("./lake"));
+    let unrendered = lake.is_empty() && settings.lake.as_ref().is_some_and(|lake| lake.contains("{{"));
     let storage: BTreeMap<String, String> =
         settings.storage.iter().map(|(key, value)| (key.clone(), rendered(key, value))).collect();
     let timezone = settings.timezone.as_deref().map(|zone| rendered("timezone", zone));
 
-    let lake = root(dir, &lake, options).unwrap_or_else(|error| {
-        errors.push(wrong("lake", error));
-        String::new()
-    });
+    // A template that failed is an error already.
+    let lake = match unrendered {
+        true => String::new(),
+        false => root(dir, &lake, options).unwrap_or_else(|error| {
+            errors.push(wrong("lake", error));
+            String::new()
+        }),
+    };
     let timezone = match timezone.as_deref().filter(|zone| !zone.is_empty()).map(zone) {
         None => Tz::UTC,
         Some(Ok(zone)) => zone,
@@ -125,7 +130,11 @@ fn root(dir: &Path, lake: &str, options: &LoadOptions) -> Result<String> {
     let lake = lake.trim();
     if lake.is_empty() {
         return Err(Error::project("`lake` is empty")
-            .hint("name a folder, as ./lake, or a URL, as s3://bucket/prefix"));
+            .hint("name a folder, as ./lake, or a URL, as file:///data/lake"));
+    }
+    if let Some((scheme, _)) = lake.split_once("://").filter(|(scheme, _)| *scheme != "file") {
+        return Err(Error::project(format!("lakes on {scheme}:// are not available in this version"))
+            .hint("use a folder: ./lake, an absolute path, or file:///…"));
     }
     if lake.contains("://") {
         let trimmed = lake.trim_end_matches('/');
@@ -154,7 +163,7 @@ fn root(dir: &Path, lake: &str, options: &LoadOptions) -> Result<String> {
 }
 
 /// The IANA time zone `text`.
-fn zone(text: &str) -> Result<Tz> {
+pub(super) fn zone(text: &str) -> Result<Tz> {
     text.parse().map_err(|_| {
         let names: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
         // Only the city is often known: `Amsterdam` is Europe/Amsterdam.

@@ -224,8 +224,8 @@ fn settings_of_the_project_are_checked() {
         };
         Project::load_files(Path::new("/p/x"), files, &options)
     };
-    let good = project("lake: \"s3://{{ env('BUCKET') }}/{{ var('v') }}/\"\nvars: {v: lost}\ntimezone: Europe/Amsterdam\nparallel: 3").unwrap();
-    assert_eq!((good.lake.as_str(), good.parallel, good.name.as_str()), ("s3://b/won", 3, "x"));
+    let good = project("lake: \"file:///{{ env('BUCKET') }}/{{ var('v') }}/\"\nvars: {v: lost}\ntimezone: Europe/Amsterdam\nparallel: 3").unwrap();
+    assert_eq!((good.lake.as_str(), good.parallel, good.name.as_str()), ("file:///b/won", 3, "x"));
     assert_eq!(project("lake: ../lake").unwrap().lake, "/p/lake");
     assert_eq!(project("").unwrap().lake, "/p/x/lake");
     for (text, expected) in [

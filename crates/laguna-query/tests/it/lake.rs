@@ -341,7 +341,7 @@ async fn a_lake_without_anything_says_so() {
     assert!(tables.release().is_none());
     let session = engine.session(Arc::new(tables), at(0));
     let error = session.plan("SELECT * FROM enhanced.x").await.unwrap_err();
-    assert_eq!(error.hint_text(), Some("there are none yet"));
+    assert_eq!(error.hint_text(), Some("the schema `enhanced` is empty; `laguna run` fills it"));
     let result = session.execute("SELECT count(*) FROM information_schema.tables").await.unwrap();
     assert!(!result.stream.try_collect::<Vec<_>>().await.unwrap().is_empty());
 }

@@ -109,7 +109,7 @@ async fn wrong_names_are_answered_with_the_nearest_and_their_place() {
         (
             "SELECT a.id FROM raw.flights a JOIN raw.flights b ON id = 1",
             "the column `id` could be that of several tables",
-            "write it with its table, as flights.id",
+            "write it with its table, as flights.id; if two results are called id, rename one with AS",
             1,
             10,
         ),

@@ -13,7 +13,8 @@ use crate::template;
 pub fn execute(args: &InitArgs, printer: &Printer) -> Result<u8> {
     let dir = &args.dir;
     let taken = match std::fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_some(),
+        // `git init` may come first.
+        Ok(entries) => entries.flatten().any(|entry| entry.file_name() != ".git"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(Error::project(format!("{} cannot be used", shown(dir))).caused_by(error)),
     };
@@ -29,11 +30,17 @@ pub fn execute(args: &InitArgs, printer: &Printer) -> Result<u8> {
             &serde_json::json!({"event": "done", "project": shown(dir), "files": template::FILES.len()}),
         )?;
     } else {
+        let step = match shown(dir) {
+            here if here == "." => String::new(),
+            dir if dir.contains([' ', '\'', '"', '$', '&', '(', ')', ';']) => {
+                format!("  cd '{}'\n", dir.replace('\'', "'\\''"))
+            }
+            dir => format!("  cd {dir}\n"),
+        };
         printer.say(&format!(
-            "wrote {} files into {}\n\nnext:\n  cd {}\n  laguna run\n  laguna query \"SELECT * FROM enhanced.sales_daily LIMIT 5\"",
+            "wrote {} files into {}\n\nnext:\n{step}  laguna run\n  laguna query \"SELECT * FROM enhanced.sales_daily LIMIT 5\"",
             template::FILES.len(),
             shown(dir),
-            shown(dir)
         ));
     }
     Ok(0)

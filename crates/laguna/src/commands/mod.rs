@@ -9,7 +9,7 @@ mod rollback;
 mod run;
 mod validate;
 
-pub use query::answer;
+pub use query::{Answering, answer};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,12 +42,16 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
 fn project_dir(global: &Global) -> Result<PathBuf> {
     let start = match &global.project {
         Some(dir) if dir.is_dir() => {
-            return if dir.join("laguna.yml").is_file() || dir.join("laguna.yaml").is_file() {
+            return if dir.join("laguna.yml").exists() || dir.join("laguna.yaml").exists() {
                 Ok(dir.clone())
             } else {
                 Err(Error::project(format!("{} holds no laguna.yml", dir.display()))
                     .hint("name the folder of a project, or make one with: laguna init DIR"))
             };
+        }
+        Some(file) if file.is_file() => {
+            return Err(Error::project(format!("{} is a file", file.display()))
+                .hint("name the folder that holds laguna.yml: --project DIR"));
         }
         Some(dir) => {
             return Err(Error::project(format!("there is no folder {}", dir.display())).hint("see --project"));
@@ -74,10 +78,34 @@ fn load_options(global: &Global) -> Result<LoadOptions> {
 /// Loads the project, saying what it warns of.
 fn load(global: &Global, printer: &Printer) -> Result<Project> {
     let project = Project::load(&project_dir(global)?, &load_options(global)?)?;
+    check_sources(&project)?;
     for warning in &project.warnings {
         printer.warning(&warning.to_string());
     }
     Ok(project)
+}
+
+/// What the sources' settings say must have a meaning: the words for types, and how CSV is written.
+fn check_sources(project: &Project) -> Result<()> {
+    let mut errors = Vec::new();
+    for dataset in project.datasets.values() {
+        let at = |error: Error, key: &str| {
+            let (line, column) = project.place_of_key(&dataset.file, key);
+            error.at(&dataset.file, line, column)
+        };
+        for (column, word) in &dataset.settings.columns {
+            if let Err(error) = laguna_ingest::parse_type(word) {
+                errors.push(at(error, column));
+            }
+        }
+        if let Err(error) = laguna_ingest::check_csv(&dataset.settings.source) {
+            let keys = ["delimiter", "quote", "encoding"];
+            let text = format!("{} {}", error.message(), error.hint_text().unwrap_or_default());
+            let key = keys.into_iter().find(|key| text.contains(key)).unwrap_or("csv");
+            errors.push(at(error, key));
+        }
+    }
+    Error::many(errors).map_or(Ok(()), Err)
 }
 
 /// The project with its lake and an engine over it.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{load_options, project_dir, shown};
 use crate::cli::{Global, OutputFormat, QueryArgs};
-use crate::printer::{Printer, write_error};
+use crate::printer::{Printer, is_closed_pipe, write_error};
 use crate::shell;
 
 /// Answers the query, the file's statements, or opens the shell.
@@ -43,44 +43,69 @@ pub async fn execute(
         _ => SystemClock.now(),
     };
     let session = engine.session(Arc::new(tables), now);
+    let answering = Answering::new(args, printer);
     let sql = match (&args.sql, &args.file) {
         (Some(sql), _) => sql.clone(),
         (None, Some(file)) => read(file)?,
-        (None, None) => return shell::run(&engine, &lake, moment, args, printer, stop).await,
+        (None, None) => return shell::run(&engine, &lake, moment, &answering, printer, stop).await,
     };
     let statements = laguna_query::split_statements(&sql)?;
     if statements.is_empty() {
         return Err(Error::project("there is no statement").hint("laguna query \"SELECT 1\""));
     }
+    let mut rows = 0;
     for statement in &statements {
-        let done = answer(&session, &statement.sql, args);
+        let done = answer(&session, &statement.sql, &answering);
         let done = tokio::select! {
             done = done => done,
             () = stop.cancelled() => Err(Error::interrupted()),
         };
-        done.map_err(|error| match &args.file {
-            Some(file) => laguna_query::in_file(error, &shown(file)),
-            None => error,
+        rows += done.map_err(|error| {
+            if is_closed_pipe(&error) {
+                return error;
+            }
+            let file = args.file.as_deref().map_or_else(|| "sql".to_string(), shown);
+            laguna_query::in_file_at(error, &file, |line, column| statement.place(line, column))
         })?;
+    }
+    if answering.outcome {
+        printer.json_line(&serde_json::json!({"event": "done", "rows": rows}))?;
     }
     Ok(0)
 }
 
-/// Runs one statement and writes its result to standard output.
-pub async fn answer(session: &Session, sql: &str, args: &QueryArgs) -> Result<()> {
+/// How results are written.
+pub struct Answering {
+    format: Format,
+    max_rows: Option<usize>,
+    /// A program reads lines of JSON: the last one is the outcome.
+    pub outcome: bool,
+}
+
+impl Answering {
+    fn new(args: &QueryArgs, printer: &Printer) -> Answering {
+        let format = match args.output {
+            None if printer.json => Format::Ndjson,
+            None | Some(OutputFormat::Table) => Format::Table,
+            Some(OutputFormat::Csv) => Format::Csv,
+            Some(OutputFormat::Json) => Format::Json,
+            Some(OutputFormat::Ndjson) => Format::Ndjson,
+            Some(OutputFormat::Parquet) => Format::Parquet,
+            Some(OutputFormat::Arrow) => Format::Arrow,
+        };
+        let outcome = printer.json && format == Format::Ndjson;
+        Answering { format, max_rows: (args.max_rows > 0).then_some(args.max_rows), outcome }
+    }
+}
+
+/// Runs one statement and writes its result to standard output; says how many rows it had.
+pub async fn answer(session: &Session, sql: &str, answering: &Answering) -> Result<u64> {
     let result = session.execute(sql).await?;
-    let format = match args.output {
-        OutputFormat::Table => Format::Table,
-        OutputFormat::Csv => Format::Csv,
-        OutputFormat::Json => Format::Json,
-        OutputFormat::Ndjson => Format::Ndjson,
-        OutputFormat::Parquet => Format::Parquet,
-        OutputFormat::Arrow => Format::Arrow,
-    };
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
-    let layout = Layout { max_rows: (args.max_rows > 0).then_some(args.max_rows), width: width() };
-    output::write(result.stream, format, &mut out, &layout).await?;
-    out.flush().map_err(write_error)
+    let layout = Layout { max_rows: answering.max_rows, width: width() };
+    let rows = output::write(result.stream, answering.format, &mut out, &layout).await?;
+    out.flush().map_err(write_error)?;
+    Ok(rows)
 }
 
 /// Columns of the terminal on standard output; `None` in a pipe.

@@ -9,16 +9,23 @@ use crate::printer::{Printer, count};
 /// Loads everything; an error lists all that is wrong.
 pub fn execute(_: &ValidateArgs, global: &Global, printer: &Printer) -> Result<u8> {
     let project = load(global, printer)?;
+    let mut warnings: Vec<String> = project.warnings.iter().map(|warning| warning.to_string()).collect();
     for dataset in project.datasets.values() {
-        for word in dataset.settings.columns.values() {
-            laguna_ingest::parse_type(word).map_err(|error| error.at(&dataset.file, 0, 0))?;
+        let found = laguna_ingest::discover(&project.dir, &dataset.settings.source).map_err(|error| {
+            let (line, column) = project.place_of_key(&dataset.file, "files");
+            error.at(&dataset.file, line, column)
+        })?;
+        for pattern in found.unmatched {
+            let warning = format!("{}: no file matches {pattern}", dataset.file);
+            printer.warning(&warning);
+            warnings.push(warning);
         }
     }
     let checks: usize = project.models.values().map(|model| model.checks.len()).sum();
     if printer.json {
         printer.json_line(&serde_json::json!({
             "event": "done", "datasets": project.datasets.len(), "models": project.models.len(), "checks": checks,
-            "warnings": project.warnings.iter().map(|warning| warning.to_string()).collect::<Vec<_>>(),
+            "warnings": warnings,
         }))?;
     } else {
         printer.say(&format!(
