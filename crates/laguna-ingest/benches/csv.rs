@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     };
     for _ in 0..3 {
         let start = Instant::now();
-        let open = |_: &_| Ok((0..parallel).map(|_| Drop).collect());
+        let open = |_: &_, _: &_| Ok((0..parallel).map(|_| Drop).collect());
         let outcome = runtime.block_on(read(&found.files, &options, open, &|_| {}))?;
         let seconds = start.elapsed().as_secs_f64();
         let bytes: u64 = found.files.iter().map(|file| file.size).sum();

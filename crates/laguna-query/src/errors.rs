@@ -34,14 +34,6 @@ pub fn in_file_at(error: Error, file: &str, place: impl Fn(usize, usize) -> (usi
     Error::many(all.collect()).unwrap_or(error)
 }
 
-/// The same error with `file` as its place, and no line, where its place is one in a statement that no file holds.
-pub fn of_file(error: Error, file: &str) -> Error {
-    match error.location() {
-        Some(place) if place.file == LABEL => copy(&error, false).at(file, 0, 0),
-        _ => error.at(file, 0, 0),
-    }
-}
-
 /// An error of the engine as an error of Laguna. One that Laguna raised itself comes back as it was.
 pub fn translate(error: DataFusionError) -> Error {
     match error {

@@ -23,7 +23,8 @@ fn batch(keys: &[Option<i64>], names: &[Option<&str>]) -> RecordBatch {
 async fn a_failing_table_check_blocks_even_with_quarantine() {
     let rows = batch(&[Some(1), None], &[Some("a"), Some("b")]);
     let gates = async |yaml: &str| {
-        let verdicts = run(&specs(yaml).unwrap(), &rows.schema(), std::slice::from_ref(&rows), &[]).await.unwrap();
+        let verdicts =
+            run(&specs(yaml).unwrap(), &rows.schema(), std::slice::from_ref(&rows), &[]).await.unwrap();
         [OnFail::Warn, OnFail::Block, OnFail::Quarantine].map(|on_fail| gate(&verdicts, on_fail))
     };
     assert_eq!(gates("checks: [{not_null: name}]").await, [Gate::Pass; 3]);
