@@ -3,7 +3,10 @@
 //!
 //! `LAGUNA_KILL_ROUNDS` sets the number of rounds of each kind, `LAGUNA_KILL_SEED` repeats a series.
 
-#![expect(clippy::print_stdout, reason = "counts, seeds and where processes died are the report of these tests")]
+#![expect(
+    clippy::print_stdout,
+    reason = "counts, seeds and where processes died are the report of these tests"
+)]
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
