@@ -9,6 +9,7 @@ pub mod events;
 pub mod history;
 mod land;
 mod node;
+pub mod plan;
 pub mod rollback;
 pub mod run;
 mod tables;

@@ -1,5 +1,7 @@
 //! One run: land, build, check, commit, and publish one release.
 
+mod model_task;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
@@ -7,11 +9,10 @@ use std::time::Instant as Stopwatch;
 use laguna_base::settings::parse_duration;
 use laguna_base::settings::project::ReleaseRule;
 use laguna_base::{Error, ErrorKind, Instant, Result, TableName, Tier};
-use laguna_check::Gate;
-use laguna_model::build::{self, BuildContext, Built, Scope};
-use laguna_model::plan::{Facts, decide};
+use laguna_model::build::Built;
+use laguna_model::plan::decide;
 use laguna_model::project::node_of;
-use laguna_model::{Action, Fingerprint, Model, PlanNode};
+use laguna_model::{Action, Fingerprint};
 use laguna_query::{LakeTables, Moment, Resolved};
 use laguna_store::ledger::{RunRecord, TaskRecord};
 use laguna_store::release::RawState;
@@ -19,11 +20,11 @@ use laguna_store::{Release, ReleasedTable};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::aside::{self, Aside};
 use crate::land;
 use crate::node::{self, State};
 use crate::tables::{RunTables, SharedTables};
 use crate::{Context, Event, code};
+use model_task::ModelTask;
 
 /// What a run is asked to do.
 #[derive(Debug, Clone, Default)]
@@ -62,64 +63,6 @@ pub struct RunReport {
     pub worst: Option<ErrorKind>,
 }
 
-/// What a plan needs to know of the lake, gathered before it is made.
-struct Gathered {
-    state: State,
-    arrivals: BTreeMap<TableName, String>,
-    contents: BTreeMap<TableName, String>,
-    held: BTreeSet<String>,
-}
-
-impl Facts for Gathered {
-    fn arrivals(&self, dataset: &TableName) -> Option<String> {
-        self.arrivals.get(dataset).cloned()
-    }
-
-    fn released(&self, model: &TableName) -> Option<laguna_model::plan::Released> {
-        self.state.released(model)
-    }
-
-    fn content(&self, table: &TableName) -> Option<String> {
-        self.contents.get(table).cloned()
-    }
-
-    fn is_held(&self, fingerprint: &str) -> bool {
-        self.held.contains(fingerprint)
-    }
-}
-
-/// Says what a run would do, without doing it.
-pub async fn plan(context: &Context, options: &RunOptions) -> Result<Vec<PlanNode>> {
-    let (project, lake) = (&context.project, context.lake());
-    let parent = lake.release().await?;
-    let mut state = State::new(parent.as_ref());
-    let selected = laguna_model::select(project, &options.select, &options.exclude, &state)?;
-    let mut arrivals = BTreeMap::new();
-    let mut contents = BTreeMap::new();
-    for name in &selected {
-        if let Some(dataset) = project.datasets.get(name) {
-            let pending = land::pending(context, dataset).await?;
-            if let Some(what) = pending.describe() {
-                arrivals.insert(name.clone(), what);
-            }
-        } else if let Some(model) = project.models.get(name) {
-            contents.extend(state.contents(lake, project, model).await?);
-        }
-    }
-    let held = parent.map(|parent| parent.held_fingerprints).unwrap_or_default();
-    let facts = Gathered { state, arrivals, contents, held };
-    let mut planned = laguna_model::plan(project, &selected, &facts, options.full);
-    for node in &mut planned {
-        if let Some(model) = project.models.get(&node.name)
-            && !model.volatile.is_empty()
-        {
-            node.reason +=
-                &format!("; calls {}, which is no reason to build again", model.volatile.join(", "));
-        }
-    }
-    Ok(planned)
-}
-
 /// Bytes for people.
 pub fn size(bytes: u64) -> String {
     let mut amount = bytes as f64;
@@ -131,6 +74,9 @@ pub fn size(bytes: u64) -> String {
     }
     format!("{amount:.1} TiB")
 }
+
+/// How long a staged version can be looked at, in microseconds: 7 days.
+const STAGED_FOR: i64 = 7 * 86_400_000_000;
 
 /// How the reason of a rolled-back table begins; such a table stays marked until it is built again.
 pub(crate) const ROLLED_BACK: &str = "rolled back";
@@ -640,6 +586,9 @@ impl<'a> Driver<'a> {
             // The ledger never stands in the way of the data.
             tracing::warn!(%error, "earlier runs could not be folded into the system tables");
         }
+        if let Err(error) = lake.sweep_staged(self.instant.plus_micros(-STAGED_FOR)).await {
+            tracing::warn!(%error, "old staged tables could not be swept");
+        }
         let record = RunRecord {
             id: self.id.clone(),
             command: "run".to_string(),
@@ -821,123 +770,5 @@ async fn heartbeat(context: Context, mut record: RunRecord) {
         if let Err(error) = context.lake().save_run(&record).await {
             tracing::warn!(%error, "the heartbeat of the run could not be written");
         }
-    }
-}
-
-/// What a build set aside.
-fn aside_of(built: &Built) -> Aside {
-    Aside { files: built.quarantined.clone(), whole: built.scope == Scope::Whole }
-}
-
-/// Building and committing one model.
-#[derive(Clone)]
-struct ModelTask {
-    context: Context,
-    model: Arc<Model>,
-    tables: SharedTables,
-    run: Arc<str>,
-    instant: Instant,
-    fingerprint: Arc<str>,
-    base: Option<ReleasedTable>,
-    previous: Option<ReleasedTable>,
-    adopt: bool,
-    inputs: BTreeMap<TableName, laguna_store::release::InputState>,
-}
-
-impl ModelTask {
-    async fn run(self) -> Result<Outcome> {
-        let lake = self.context.lake().clone();
-        let name = &self.model.name;
-        if self.adopt
-            && let Some(adopted) = self.adopt().await?
-        {
-            return Ok(adopted);
-        }
-        let context = BuildContext {
-            engine: self.context.engine.clone(),
-            tables: self.tables.clone(),
-            run: self.run.clone(),
-            instant: self.instant,
-            fingerprint: self.fingerprint.clone(),
-            released: self.base.clone(),
-            progress: progress(&self.context, name),
-        };
-        let mut built = build::build(&self.model, &context).await?;
-        if built.gate == Gate::Block {
-            if let Some(staged) = &built.staged {
-                lake.save_staged(staged).await?;
-            }
-            return Ok(Outcome::Blocked(Box::new(built)));
-        }
-        let aside = aside_of(&built);
-        if let Some(staged) = &mut built.staged {
-            aside.note(&mut staged.note)?;
-        }
-        let mut entry = ReleasedTable {
-            version: None,
-            sql: self.model.kept_sql(),
-            sql_hash: self.model.sql_hash.clone(),
-            fingerprint: self.fingerprint.to_string(),
-            schema: built.schema.clone(),
-            rows: None,
-            content: None,
-            inputs: self.inputs.clone(),
-            checks: build::summary(&built.verdicts, self.model.on_fail()),
-            since: 0,
-            held: None,
-        };
-        let resolved = match &built.staged {
-            None => Resolved::View { sql: self.model.sql.clone() },
-            Some(staged) => {
-                let version = lake.commit(staged).await?;
-                entry.version = Some(version);
-                entry.rows = Some(staged.rows);
-                entry.content = staged.content;
-                let mut snapshot = lake.staged_snapshot(staged).await?;
-                snapshot.version = version;
-                Resolved::Snapshot { snapshot: Arc::new(snapshot), until: None, schema: None }
-            }
-        };
-        if let Some(version) = entry.version
-            && (self.previous.is_some() || !built.quarantined.is_empty())
-        {
-            aside::commit(&self.context, name, aside_of(&built), version, &self.run).await?;
-        }
-        if let Some(staged) = &mut built.staged {
-            staged.adds.shrink_to_fit();
-        }
-        Ok(Outcome::Built { entry: Box::new(entry), resolved, built: Box::new(built) })
-    }
-
-    /// The head, when a run that did not live to release it committed just what would be built now.
-    async fn adopt(&self) -> Result<Option<Outcome>> {
-        let lake = self.context.lake();
-        let name = &self.model.name;
-        let released = self.previous.as_ref().and_then(|entry| entry.version);
-        let Some(head) = lake.head_version(name).await? else { return Ok(None) };
-        if Some(head) == released {
-            return Ok(None);
-        }
-        let snapshot = lake.snapshot(name, head).await?;
-        let Some((content, checks)) = build::adopt(&snapshot, &self.fingerprint) else { return Ok(None) };
-        if let Some(aside) = Aside::of(&snapshot.note) {
-            let run = snapshot.note.run.clone().unwrap_or_default();
-            aside::commit(&self.context, name, aside, head, &run).await?;
-        }
-        let entry = ReleasedTable {
-            version: Some(head),
-            sql: self.model.kept_sql(),
-            sql_hash: self.model.sql_hash.clone(),
-            fingerprint: self.fingerprint.to_string(),
-            schema: laguna_store::types::schema_to_json(&snapshot.schema)?,
-            rows: Some(snapshot.rows()),
-            content: Some(content),
-            inputs: self.inputs.clone(),
-            checks,
-            since: 0,
-            held: None,
-        };
-        let resolved = Resolved::Snapshot { snapshot: Arc::new(snapshot), until: None, schema: None };
-        Ok(Some(Outcome::Adopted { entry: Box::new(entry), resolved }))
     }
 }

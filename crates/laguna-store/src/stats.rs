@@ -200,7 +200,10 @@ fn pair(statistics: &Statistics) -> Option<(Bound, Bound)> {
             (Bound::Bytes(s.min_opt()?.data().to_vec()), Bound::Bytes(s.max_opt()?.data().to_vec()))
         }
         Statistics::FixedLenByteArray(s) => (integer(s.min_opt()?.data())?, integer(s.max_opt()?.data())?),
-        Statistics::Boolean(_) | Statistics::Int96(_) => return None,
+        Statistics::Boolean(s) => {
+            (Bound::Integer((*s.min_opt()?).into()), Bound::Integer((*s.max_opt()?).into()))
+        }
+        Statistics::Int96(_) => return None,
     })
 }
 
@@ -211,6 +214,8 @@ impl Bound {
             (Bound::Integer(v), DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64) => {
                 Some(v.to_string())
             }
+            // Readers that know bounds of one file expect them of all: delta-rs prunes a file whose boolean has none.
+            (Bound::Integer(v), DataType::Boolean) => Some((*v != 0).to_string()),
             (Bound::Integer(days), DataType::Date32) => {
                 let date = NaiveDate::from_epoch_days(i32::try_from(*days).ok()?)?;
                 (0..=9999).contains(&date.year()).then(|| format!("\"{}\"", date.format("%Y-%m-%d")))

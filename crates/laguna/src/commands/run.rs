@@ -6,6 +6,7 @@ use laguna_base::{Instant, Result, SystemClock};
 use laguna_model::Project;
 use laguna_run::Context;
 use laguna_run::as_of::{self, AsOfReport};
+use laguna_run::plan;
 use laguna_run::run::{self, RunOptions, RunReport};
 use laguna_store::Lake;
 use laguna_store::ledger::TaskRecord;
@@ -44,7 +45,7 @@ pub async fn execute(
     };
     let context = Context::open(project, Arc::new(SystemClock), reporter, stop).await?;
     if args.dry_run {
-        let planned = run::plan(&context, &options).await?;
+        let planned = plan::plan(&context, &options).await?;
         if printer.json {
             for node in &planned {
                 printer.json_line(&serde_json::json!({
