@@ -71,7 +71,11 @@ fn wrong_entries_say_what_and_where() {
             "look-around",
         ),
         ("- {sql: 'DELETE FROM this'}", "the SQL of a check must be a SELECT", ""),
-        ("- {sql: 'SELECT * FRM this'}", "the SQL of the check cannot be parsed", ""),
+        (
+            "- {sql: 'SELECT * FRM this'}",
+            "the SQL of the check cannot be parsed: Expected: end of statement, found: this at Line: 1, Column: 14",
+            "",
+        ),
         ("- {sql: 'SELECT * FROM gold.x'}", "`gold` is not a tier", "raw"),
         (
             "- {foreign_key: {columns: [a, b], to: raw.x, fields: [a]}}",
