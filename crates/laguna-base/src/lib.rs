@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod error;
 pub mod hash;
+pub mod human;
 pub mod name;
 pub mod settings;
 pub mod suggest;

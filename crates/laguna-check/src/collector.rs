@@ -1,5 +1,7 @@
 //! The accumulators of one stream: fed batch by batch, merged at the end.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +35,7 @@ struct State {
     unexpected: u64,
     examples: Vec<Value>,
     keys: Keys,
+    values: Values,
 }
 
 /// Hashes of the keys of a uniqueness check. Two equal keys have equal hashes, so that no repeated hash means no
@@ -44,12 +47,45 @@ struct Keys {
     suspicious: OnceLock<bool>,
 }
 
+/// The different values of a column, by hashes of 128 bits: among a billion values the chance that any two share one
+/// is below 10⁻²⁰, so that their number is the number of values.
+#[derive(Default)]
+struct Values {
+    hashes: HashSet<u128, BuildHasherDefault<Folded>>,
+    overflowed: bool,
+}
+
+/// What one entry of [`Values`] takes from the room for hashes of 8 bytes, the table's free slots included.
+const ENTRY: usize = 4;
+
+/// Hashes are random already: their low half is their place.
+#[derive(Default)]
+struct Folded(u64);
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+}
+
 /// What the pass knows of a check at the end.
 pub(crate) struct Known {
     pub rows: u64,
     pub missing: u64,
     pub unexpected: u64,
     pub examples: Vec<Value>,
+    /// Different values, where the pass counts them.
+    pub distinct: u64,
 }
 
 impl Collector {
@@ -117,7 +153,8 @@ impl Collector {
                         state.missing += whole.null_count() as u64;
                     }
                 }
-                Plan::Aggregate { .. } | Plan::Distinct { .. } | Plan::Sql { .. } | Plan::Table(_) => {}
+                Plan::Distinct { column, .. } => state.add_values(*column, &view, &compiled)?,
+                Plan::Aggregate { .. } | Plan::Sql { .. } | Plan::Table(_) => {}
             }
         }
         for (numbers, (column, _)) in self.numbers.iter_mut().zip(&compiled.numbers) {
@@ -138,6 +175,9 @@ impl Collector {
             let kept = into.keys.hashes.len() + from.keys.hashes.len();
             into.keys.merge(from.keys);
             let freed = kept - into.keys.hashes.len();
+            let held = into.values.room() + from.values.room();
+            into.values.merge(from.values);
+            let freed = freed + held - into.values.room();
             self.compiled.hash_room.fetch_add(freed, Ordering::Relaxed);
         }
         for (into, from) in self.numbers.iter_mut().zip(std::mem::take(&mut other.numbers)) {
@@ -152,7 +192,8 @@ impl Collector {
         match &self.compiled.checks[index].plan {
             Plan::Unique { .. } => self.states[index].keys.suspicious(),
             Plan::ForeignKey { .. } => self.states[index].missing < self.rows,
-            Plan::Distinct { .. } | Plan::Sql { .. } => true,
+            Plan::Distinct { .. } => self.states[index].values.overflowed,
+            Plan::Sql { .. } => true,
             Plan::Row(_) | Plan::Aggregate { .. } | Plan::Table(_) => false,
         }
     }
@@ -164,6 +205,7 @@ impl Collector {
             missing: state.missing,
             unexpected: state.unexpected,
             examples: std::mem::take(&mut state.examples),
+            distinct: state.values.hashes.len() as u64,
         }
     }
 
@@ -186,7 +228,7 @@ impl Collector {
 impl Drop for Collector {
     /// Gives the room of its hashes back to the other collectors of the suite.
     fn drop(&mut self) {
-        let held: usize = self.states.iter().map(|state| state.keys.hashes.len()).sum();
+        let held: usize = self.states.iter().map(|state| state.keys.hashes.len() + state.values.room()).sum();
         self.compiled.hash_room.fetch_add(held, Ordering::Relaxed);
     }
 }
@@ -238,13 +280,58 @@ impl State {
         let arrays: Vec<ArrayRef> =
             columns.iter().map(|c| Ok(canonical(view.values(*c)?))).collect::<Result<_>>()?;
         self.keys.suspicious = OnceLock::new();
-        let mut hashes = vec![0u64; view.rows()];
-        create_hashes(&arrays, &RandomState::with_seed(0x6c61_6775_6e61), &mut hashes).map_err(failed)?;
+        let hashes = hashes(&arrays, 0x6c61_6775_6e61, view.rows())?;
         match kept {
             None => self.keys.hashes.extend_from_slice(&hashes),
             Some(kept) => self.keys.hashes.extend(kept.valid_indices().map(|at| hashes[at])),
         }
         Ok(())
+    }
+
+    fn add_values(&mut self, column: usize, view: &View<'_>, compiled: &Compiled) -> Result<()> {
+        if self.values.overflowed {
+            return Ok(());
+        }
+        let kept = present(&[column], view, true)?;
+        let arrays = [canonical(view.values(column)?)];
+        let low = hashes(&arrays, 0x6c61_6775_6e61, view.rows())?;
+        let high = hashes(&arrays, 0x6c61_6b65, view.rows())?;
+        let held = self.values.room();
+        let whole = |at: usize| u128::from(high[at]) << 64 | u128::from(low[at]);
+        match kept {
+            None => self.values.hashes.extend((0..view.rows()).map(whole)),
+            Some(kept) => self.values.hashes.extend(kept.valid_indices().map(whole)),
+        }
+        let (more, room) = (self.values.room() - held, &compiled.hash_room);
+        if room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(more)).is_err() {
+            room.fetch_add(held, Ordering::Relaxed);
+            self.values = Values { overflowed: true, ..Values::default() };
+        }
+        Ok(())
+    }
+}
+
+fn hashes(arrays: &[ArrayRef], seed: u64, rows: usize) -> Result<Vec<u64>> {
+    let mut hashes = vec![0u64; rows];
+    create_hashes(arrays, &RandomState::with_seed(seed), &mut hashes).map_err(failed)?;
+    Ok(hashes)
+}
+
+impl Values {
+    /// What it holds of the room for hashes.
+    fn room(&self) -> usize {
+        self.hashes.len() * ENTRY
+    }
+
+    fn merge(&mut self, mut other: Values) {
+        if self.overflowed || other.overflowed {
+            *self = Values { overflowed: true, ..Values::default() };
+            return;
+        }
+        if self.hashes.len() < other.hashes.len() {
+            std::mem::swap(self, &mut other);
+        }
+        self.hashes.extend(other.hashes);
     }
 }
 

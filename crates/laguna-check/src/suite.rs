@@ -132,7 +132,8 @@ impl Suite {
         Collector::new(self.compiled.clone())
     }
 
-    /// Whether a set query may follow the pass: always for foreign keys and free SQL, on suspicion for uniqueness.
+    /// Whether a set query may follow the pass: always for foreign keys and free SQL, on suspicion for uniqueness,
+    /// beyond the room for hashes for counts of different values.
     pub fn needs_set_query(&self) -> bool {
         self.compiled.checks.iter().any(|check| {
             matches!(
@@ -166,10 +167,7 @@ impl Suite {
         }
         let answers = set_query::read(&self.compiled, answers.as_deref().unwrap_or_default())?;
         (0..self.compiled.checks.len())
-            .map(|index| {
-                let answer = answers.get(&index).cloned().unwrap_or_default();
-                self.verdict(index, &mut merged, answer)
-            })
+            .map(|index| self.verdict(index, &mut merged, answers.get(&index).cloned()))
             .collect()
     }
 
@@ -190,9 +188,10 @@ impl Suite {
         set_query::failing_rows(&self.compiled, &failing)
     }
 
-    fn verdict(&self, index: usize, merged: &mut Collector, answer: Answer) -> Result<Verdict> {
+    fn verdict(&self, index: usize, merged: &mut Collector, found: Option<Answer>) -> Result<Verdict> {
         let check = &self.compiled.checks[index];
-        let Known { rows, missing, unexpected, examples } = merged.known(index);
+        let Known { rows, missing, unexpected, examples, distinct } = merged.known(index);
+        let answer = found.clone().unwrap_or_default();
         let names = |columns: &[usize]| {
             columns
                 .iter()
@@ -241,20 +240,19 @@ impl Suite {
                 self.observed(index, rows, seen)
             }
             Plan::Distinct { column, share, range } => {
-                let moments = merged.moments(check.slot);
-                let present = moments.present;
-                let value = if *share {
-                    if present == 0 { 0.0 } else { answer.total as f64 / present as f64 }
-                } else {
-                    answer.total as f64
+                let present = merged.moments(check.slot).present;
+                let count = found.map_or(distinct, |answer| answer.total);
+                let value = match *share {
+                    true if present == 0 => 0.0,
+                    true => count as f64 / present as f64,
+                    false => count as f64,
                 };
                 let name = names(&[*column]);
-                let message = if *share {
-                    format!("{} of {present} values of {name} are different ones", answer.total)
-                } else {
-                    format!("{name} has {} different values", answer.total)
+                let message = match *share {
+                    true => format!("{count} of {present} values of {name} are different ones"),
+                    false => format!("{name} has {count} different values"),
                 };
-                let observed = if *share { Value::from(value) } else { Value::from(answer.total) };
+                let observed = if *share { Value::from(value) } else { Value::from(count) };
                 self.observed(index, rows, Observation { observed, success: range.holds(value), message })
             }
             Plan::Table(test) => self.observed(index, rows, test.judge(&self.compiled.schema, rows)),

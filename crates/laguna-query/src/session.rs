@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
@@ -13,6 +14,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
 use futures::TryStreamExt;
 use futures::future::join_all;
@@ -90,15 +94,16 @@ impl Session {
         Ok(QueryResult { schema: physical.schema(), stream, physical })
     }
 
-    /// Runs one statement with one stream a partition.
-    pub async fn partitions(&self, sql: &str) -> Result<Partitioned> {
+    /// Runs one statement with one stream a partition, each in ascending order of the columns `sort` of its result,
+    /// nulls last; in no order when `sort` is empty.
+    pub async fn partitions(&self, sql: &str, sort: &[String]) -> Result<Partitioned> {
         let plan = self.plan(sql).await?;
-        self.partitions_of(&plan).await
+        self.partitions_of(&plan, sort).await
     }
 
-    /// Runs a plan of this session with one stream a partition.
-    pub async fn partitions_of(&self, plan: &LogicalPlan) -> Result<Partitioned> {
-        let physical = self.physical(plan).await?;
+    /// Runs a plan of this session as [`Session::partitions`] does.
+    pub async fn partitions_of(&self, plan: &LogicalPlan, sort: &[String]) -> Result<Partitioned> {
+        let physical = sorted(self.physical(plan).await?, sort)?;
         let streams =
             execute_stream_partitioned(physical.clone(), self.state.task_ctx()).map_err(translate)?;
         Ok(Partitioned { schema: physical.schema(), streams, physical })
@@ -134,6 +139,21 @@ impl Session {
     pub fn state(&self) -> &SessionState {
         &self.state
     }
+}
+
+/// `plan` with every partition sorted by itself: no merge into one stream stands between the cores and the files.
+fn sorted(plan: Arc<dyn ExecutionPlan>, columns: &[String]) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = plan.schema();
+    let order = columns.iter().map(|name| {
+        let column = Column::new_with_schema(name, &schema)?;
+        let options = SortOptions { descending: false, nulls_first: false };
+        Ok(PhysicalSortExpr::new(Arc::new(column), options))
+    });
+    let order: Vec<PhysicalSortExpr> = order.collect::<datafusion::error::Result<_>>().map_err(translate)?;
+    Ok(match LexOrdering::new(order) {
+        Some(order) => Arc::new(SortExec::new(order, plan).with_preserve_partitioning(true)),
+        None => plan,
+    })
 }
 
 /// All batches of a result: for answers that are known to be small.

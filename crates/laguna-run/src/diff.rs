@@ -7,12 +7,10 @@ use arrow::datatypes::Int64Type;
 use laguna_base::settings::table::Materialize;
 use laguna_base::{Error, Result, TableName};
 use laguna_model::Project;
-use laguna_query::{LakeTables, Moment, Session};
+use laguna_query::{Engine, LakeTables, Moment, Session};
 use laguna_store::{ReleasedTable, types};
 use serde::Serialize;
 use std::sync::Arc;
-
-use crate::Context;
 
 /// How one table differs between two releases.
 #[derive(Debug, Clone, Serialize)]
@@ -39,9 +37,16 @@ pub struct TableDiff {
     pub keys_changed: Option<u64>,
 }
 
-/// Compares release `from` with release `to`, for `only` these tables or all.
-pub async fn diff(context: &Context, from: u64, to: u64, only: &[TableName]) -> Result<Vec<TableDiff>> {
-    let lake = context.lake();
+/// Compares release `from` with release `to`, for `only` these tables or all. Rows are matched by the keys that
+/// `project` names; without it, whole rows are compared.
+pub async fn diff(
+    engine: &Engine,
+    project: Option<&Project>,
+    from: u64,
+    to: u64,
+    only: &[TableName],
+) -> Result<Vec<TableDiff>> {
+    let lake = engine.lake();
     let (before, after) = (lake.release_number(from).await?, lake.release_number(to).await?);
     let names: BTreeSet<&TableName> = before.tables.keys().chain(after.tables.keys()).collect();
     for name in only {
@@ -51,15 +56,13 @@ pub async fn diff(context: &Context, from: u64, to: u64, only: &[TableName]) -> 
                 .hint(laguna_base::suggest::hint(&name.to_string(), all.iter())));
         }
     }
-    let session =
-        context.engine.session(Arc::new(LakeTables::at(lake, Moment::Now).await?), lake.clock().now());
+    let session = engine.session(Arc::new(LakeTables::at(lake, Moment::Now).await?), lake.clock().now());
     let mut diffs = Vec::new();
     for name in names {
         if !only.is_empty() && !only.contains(name) {
             continue;
         }
-        let diff =
-            table(&context.project, &session, name, before.tables.get(name), after.tables.get(name)).await?;
+        let diff = table(project, &session, name, before.tables.get(name), after.tables.get(name)).await?;
         if diff.change != "equal" || !only.is_empty() {
             diffs.push(diff);
         }
@@ -68,7 +71,7 @@ pub async fn diff(context: &Context, from: u64, to: u64, only: &[TableName]) -> 
 }
 
 async fn table(
-    project: &Project,
+    project: Option<&Project>,
     session: &Session,
     name: &TableName,
     before: Option<&ReleasedTable>,
@@ -142,8 +145,8 @@ fn shared(before: &ReleasedTable, after: &ReleasedTable) -> Result<Vec<String>> 
 }
 
 /// Columns that identify a row: the incremental key, else those of a uniqueness check.
-fn key(project: &Project, name: &TableName, shared: &[String]) -> Vec<String> {
-    let Some(model) = project.models.get(name) else { return Vec::new() };
+fn key(project: Option<&Project>, name: &TableName, shared: &[String]) -> Vec<String> {
+    let Some(model) = project.and_then(|project| project.models.get(name)) else { return Vec::new() };
     let key = match &model.settings.materialize {
         Materialize::Incremental(rule) => rule.key.to_vec(),
         _ => model
@@ -162,7 +165,7 @@ fn key(project: &Project, name: &TableName, shared: &[String]) -> Vec<String> {
 }
 
 async fn compare(
-    project: &Project,
+    project: Option<&Project>,
     session: &Session,
     diff: &mut TableDiff,
     old: u64,

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use laguna_base::name::RESERVED_COLUMNS;
 use laguna_base::settings::dataset::Mode;
-use laguna_base::{Error, Instant, Result, TableName, suggest};
+use laguna_base::{Error, Instant, Result, TableName, human, suggest};
 use laguna_ingest::{InputFile, Piece, ReadOptions, Sink};
 use laguna_model::Dataset;
 use laguna_model::build::{QuarantinedRow, quarantine_batch, quarantine_schema};
@@ -22,7 +22,6 @@ use laguna_store::{CommitNote, DataFile, Lake, Snapshot, TableWriter, WriteOptio
 use tokio::sync::Mutex;
 
 use crate::Context;
-use crate::run::size;
 
 /// What a dataset offers beyond what has landed.
 pub(crate) struct Pending {
@@ -55,8 +54,8 @@ impl Pending {
             0 if self.needs_recovery() => Some("completing an earlier batch".to_string()),
             0 if !self.known.is_empty() => Some("files with known content".to_string()),
             0 => None,
-            1 => Some(format!("1 new file, {}", size(self.bytes()))),
-            n => Some(format!("{n} new files, {}", size(self.bytes()))),
+            1 => Some(format!("1 new file, {}", human::bytes(self.bytes()))),
+            n => Some(format!("{n} new files, {}", human::bytes(self.bytes()))),
         }
     }
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use laguna_base::{Error, Result, TableName, suggest};
-use laguna_store::{CommitNote, Release, ReleasedTable};
+use laguna_store::{CommitNote, Lake, Release, ReleasedTable};
 
-use crate::Context;
 use crate::run::ROLLED_BACK;
 
 /// What a rollback did.
@@ -20,11 +19,29 @@ pub struct RolledBack {
 /// Publishes the states that `only` (all tables when empty) had in release `to`.
 ///
 /// The fingerprints that are rolled back are held: the next run keeps the old state until the model or its inputs
-/// change, or `--full` is given.
-pub async fn rollback(context: &Context, to: u64, only: &[TableName], wait: bool) -> Result<RolledBack> {
-    let lake = context.lake();
+/// change, or `--full` is given. `git_commit` is the project's, for the record.
+pub async fn rollback(
+    lake: &Lake,
+    git_commit: Option<String>,
+    to: u64,
+    only: &[TableName],
+    wait: bool,
+) -> Result<RolledBack> {
     let id = lake.clock().new_id();
-    let _lease = lake.lease("run", &id, wait).await?;
+    let lease = lake.lease("run", &id, wait).await?;
+    let done = rollback_alone(lake, id, git_commit, to, only).await;
+    lease.release().await;
+    done
+}
+
+/// The rollback, while it holds the project's lease.
+async fn rollback_alone(
+    lake: &Lake,
+    id: String,
+    git_commit: Option<String>,
+    to: u64,
+    only: &[TableName],
+) -> Result<RolledBack> {
     let Some(parent) = lake.release().await? else {
         return Err(Error::project("nothing was released yet").hint("laguna run releases the project"));
     };
@@ -47,7 +64,7 @@ pub async fn rollback(context: &Context, to: u64, only: &[TableName], wait: bool
         run: id.clone(),
         instant: lake.clock().now(),
         reason: format!("rollback to {to}"),
-        git_commit: crate::code::git_commit(&context.project.dir),
+        git_commit,
         ..parent.clone()
     };
     let mut changed = Vec::new();

@@ -1,13 +1,13 @@
 //! One run: land, build, check, commit, and publish one release.
 
 mod model_task;
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant as Stopwatch;
 
 use laguna_base::settings::parse_duration;
-use laguna_base::settings::project::ReleaseRule;
 use laguna_base::{Error, ErrorKind, Instant, Result, TableName, Tier};
 use laguna_model::build::Built;
 use laguna_model::plan::decide;
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::land;
 use crate::node::{self, State};
 use crate::tables::{RunTables, SharedTables};
-use crate::{Context, Event, code};
+use crate::{Context, Event};
 use model_task::ModelTask;
 
 /// What a run is asked to do.
@@ -63,21 +63,6 @@ pub struct RunReport {
     pub worst: Option<ErrorKind>,
 }
 
-/// Bytes for people.
-pub fn size(bytes: u64) -> String {
-    let mut amount = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if amount < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") };
-        }
-        amount /= 1024.0;
-    }
-    format!("{amount:.1} TiB")
-}
-
-/// How long a staged version can be looked at, in microseconds: 7 days.
-const STAGED_FOR: i64 = 7 * 86_400_000_000;
-
 /// How the reason of a rolled-back table begins; such a table stays marked until it is built again.
 pub(crate) const ROLLED_BACK: &str = "rolled back";
 
@@ -89,7 +74,19 @@ pub async fn run(context: &Context, options: &RunOptions) -> Result<RunReport> {
     let stopwatch = Stopwatch::now();
     let id = context.lake().clock().new_id();
     // A lake that does not exist yet has no run to wait for; taking the lease creates it.
-    let _lease = context.lake().lease("run", &id, options.wait).await?;
+    let lease = context.lake().lease("run", &id, options.wait).await?;
+    let report = run_alone(context, options, id, stopwatch).await;
+    lease.release().await;
+    report
+}
+
+/// The run, while it holds the project's lease.
+async fn run_alone(
+    context: &Context,
+    options: &RunOptions,
+    id: String,
+    stopwatch: Stopwatch,
+) -> Result<RunReport> {
     let parent = context.lake().release().await?;
     let state = State::new(parent.as_ref());
     let selected = laguna_model::select(&context.project, &options.select, &options.exclude, &state)?;
@@ -222,7 +219,7 @@ impl<'a> Driver<'a> {
                         if let Err(unrecorded) = self.begin().await {
                             tracing::warn!(%unrecorded, "the run could not be recorded");
                         }
-                        self.failed(&name, error, 1, self.context.lake().clock().now(), 0.0, String::new())
+                        self.failed(&name, &error, 1, self.context.lake().clock().now(), 0.0)
                     }
                 }
             }
@@ -262,13 +259,18 @@ impl<'a> Driver<'a> {
             let reason = pending.describe().unwrap_or_default();
             self.begin().await?;
             let (context, run, dataset) = (self.context.clone(), self.id.clone(), dataset.clone());
-            self.spawn(running, name.clone(), Some(pending.bytes()), "bytes", reason, move |first| {
+            let bytes = pending.bytes();
+            let found = Arc::new(Mutex::new(Some(pending)));
+            self.spawn(running, name.clone(), Some(bytes), "bytes", reason, move || {
                 let (context, run, dataset) = (context.clone(), run.clone(), dataset.clone());
                 let progress = progress(&context, &dataset.name);
+                // A second attempt looks again: the first may have landed something.
+                let found = found.lock().ok().and_then(|mut found| found.take());
                 async move {
-                    // A second attempt looks again: the first may have landed something.
-                    let _ = first;
-                    let pending = land::pending(&context, &dataset).await?;
+                    let pending = match found {
+                        Some(pending) => pending,
+                        None => land::pending(&context, &dataset).await?,
+                    };
                     Ok(Outcome::Landed(land::land(&context, &dataset, pending, &run, progress).await?))
                 }
             });
@@ -346,7 +348,7 @@ impl<'a> Driver<'a> {
             adopt: !self.options.full,
             inputs: self.state.input_states(&contents),
         };
-        self.spawn(running, name.clone(), None, "rows", reason, move |_| task.clone().run());
+        self.spawn(running, name.clone(), None, "rows", reason, move || task.clone().run());
         Ok(())
     }
 
@@ -360,7 +362,7 @@ impl<'a> Driver<'a> {
         reason: String,
         work: F,
     ) where
-        F: Fn(bool) -> Fut + Send + 'static,
+        F: Fn() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Outcome>> + Send + 'static,
     {
         self.context.reporter.event(&Event::TaskStarted {
@@ -377,7 +379,7 @@ impl<'a> Driver<'a> {
             let mut wait = parse_duration(&retries.backoff).unwrap_or_default();
             let mut attempts = 1;
             let result = loop {
-                match work(attempts == 1).await {
+                match work().await {
                     Err(error) if error.kind().is_retryable() && attempts < retries.attempts => {
                         tracing::warn!(node = %name, attempt = attempts, %error, "will be tried again");
                         tokio::time::sleep(wait.min(longest)).await;
@@ -396,23 +398,9 @@ impl<'a> Driver<'a> {
         let Finished { name, result, attempts, started, seconds, reason } = finished;
         let outcome = match result {
             Ok(outcome) => outcome,
-            Err(error) => return self.failed(&name, error, attempts, started, seconds, reason),
+            Err(error) => return self.failed(&name, &error, attempts, started, seconds),
         };
-        let mut task = TaskRecord {
-            node: name.to_string(),
-            outcome: "built".to_string(),
-            reason,
-            started,
-            seconds,
-            attempts,
-            rows_in: None,
-            rows_out: None,
-            bytes_out: None,
-            quarantined: 0,
-            version: None,
-            checks: Vec::new(),
-            metrics: BTreeMap::new(),
-        };
+        let mut task = TaskRecord { seconds, attempts, ..TaskRecord::new(&name, "built", reason, started) };
         let mut standing = Standing::Good;
         match outcome {
             Outcome::Landed(landed) => {
@@ -426,7 +414,7 @@ impl<'a> Driver<'a> {
                     self.note(note);
                 }
                 if let Err(error) = self.raw_moved(&name).await {
-                    return self.failed(&name, error, attempts, started, seconds, task.reason);
+                    return self.failed(&name, &error, attempts, started, seconds);
                 }
             }
             Outcome::Built { entry, resolved, built } => {
@@ -488,40 +476,17 @@ impl<'a> Driver<'a> {
         self.release_followers(name);
     }
 
-    fn failed(
-        &mut self,
-        name: &TableName,
-        error: Error,
-        attempts: u32,
-        started: Instant,
-        seconds: f64,
-        reason: String,
-    ) {
+    fn failed(&mut self, name: &TableName, error: &Error, attempts: u32, started: Instant, seconds: f64) {
         self.worst(error.kind());
         let mut why = vec![error.to_string()];
         why.extend(error.hint_text().map(str::to_string));
         why.extend(error.causes().into_iter().take(1));
         why.extend(error.others().iter().map(|other| other.to_string()));
-        let _ = reason;
         if let Some(entry) = self.state.entries.get_mut(name) {
             entry.held = Some("its build failed".to_string());
         }
-        let task = TaskRecord {
-            node: name.to_string(),
-            outcome: "failed".to_string(),
-            reason: why.join("; "),
-            started,
-            seconds,
-            attempts,
-            rows_in: None,
-            rows_out: None,
-            bytes_out: None,
-            quarantined: 0,
-            version: None,
-            checks: Vec::new(),
-            metrics: BTreeMap::new(),
-        };
-        self.end(task, name, Standing::Bad);
+        let task = TaskRecord::new(name, "failed", why.join("; "), started);
+        self.end(TaskRecord { seconds, attempts, ..task }, name, Standing::Bad);
     }
 
     async fn held(&mut self, name: &TableName, reason: String) -> Result<()> {
@@ -529,21 +494,7 @@ impl<'a> Driver<'a> {
         if let Some(entry) = self.state.entries.get_mut(name) {
             entry.held = Some(reason.clone());
         }
-        let task = TaskRecord {
-            node: name.to_string(),
-            outcome: "held".to_string(),
-            reason,
-            started: self.context.lake().clock().now(),
-            seconds: 0.0,
-            attempts: 0,
-            rows_in: None,
-            rows_out: None,
-            bytes_out: None,
-            quarantined: 0,
-            version: None,
-            checks: Vec::new(),
-            metrics: BTreeMap::new(),
-        };
+        let task = TaskRecord::new(name, "held", reason, self.context.lake().clock().now());
         self.end(task, name, Standing::Bad);
         Ok(())
     }
@@ -575,45 +526,6 @@ impl<'a> Driver<'a> {
         self.context.reporter.event(&Event::Note { message });
     }
 
-    /// The first piece of work: from here on the run is recorded.
-    async fn begin(&mut self) -> Result<()> {
-        if self.record.is_some() {
-            return Ok(());
-        }
-        let lake = self.context.lake();
-        lake.prepare_for_writing().await?;
-        if let Err(error) = lake.fold_runs().await {
-            // The ledger never stands in the way of the data.
-            tracing::warn!(%error, "earlier runs could not be folded into the system tables");
-        }
-        if let Err(error) = lake.sweep_staged(self.instant.plus_micros(-STAGED_FOR)).await {
-            tracing::warn!(%error, "old staged tables could not be swept");
-        }
-        let record = RunRecord {
-            id: self.id.clone(),
-            command: "run".to_string(),
-            select: self.options.select.clone(),
-            started: self.instant,
-            heartbeat: self.instant,
-            finished: None,
-            outcome: "running".to_string(),
-            owner: laguna_store::ledger::owner(),
-            release: None,
-            code: Some(self.context.project.code.hash().to_string()),
-            tasks: Vec::new(),
-            error: None,
-        };
-        lake.save_run(&record).await?;
-        self.heartbeat = Some(tokio::spawn(heartbeat(self.context.clone(), record.clone())));
-        self.record = Some(record);
-        self.context.reporter.event(&Event::Started {
-            run: self.id.clone(),
-            instant: self.instant,
-            nodes: self.selected.len(),
-        });
-        Ok(())
-    }
-
     async fn tables(&mut self) -> Result<SharedTables> {
         if let Some(tables) = &self.tables {
             return Ok(tables.clone());
@@ -621,119 +533,6 @@ impl<'a> Driver<'a> {
         let tables = Arc::new(RunTables::new(LakeTables::at(self.context.lake(), Moment::Now).await?));
         self.tables = Some(tables.clone());
         Ok(tables)
-    }
-
-    /// Publishes, records, reports.
-    async fn finish(mut self, stopwatch: Stopwatch) -> Result<RunReport> {
-        let interrupted = self.context.stop.is_cancelled();
-        let failed = self
-            .tasks
-            .iter()
-            .filter(|task| matches!(task.outcome.as_str(), "failed" | "blocked" | "held"))
-            .count();
-        let released = if interrupted { Ok(None) } else { self.publish(failed).await };
-        if let Some(heartbeat) = self.heartbeat.take() {
-            heartbeat.abort();
-        }
-        let release = released.as_ref().ok().cloned().flatten().map(|release| release.number);
-        if let Some(mut record) = self.record.take() {
-            record.finished = Some(self.context.lake().clock().now());
-            record.heartbeat = record.started.max(self.context.lake().clock().now());
-            record.outcome = match (interrupted, failed, &released) {
-                (true, _, _) => "interrupted",
-                (_, 0, Ok(_)) => "done",
-                _ => "failed",
-            }
-            .to_string();
-            record.release = release;
-            record.tasks = self.tasks.clone();
-            record.error = match &released {
-                Err(error) => Some(error.to_string()),
-                Ok(_) => {
-                    self.tasks.iter().find(|task| task.outcome == "failed").map(|task| task.reason.clone())
-                }
-            };
-            if let Err(error) = self.context.lake().save_run(&record).await {
-                tracing::warn!(%error, "the run could not be recorded");
-            }
-        }
-        released?;
-        if interrupted {
-            return Err(Error::interrupted().hint("finished tables are kept: the next run goes on from them"));
-        }
-        let report = RunReport {
-            run: self.id.clone(),
-            release,
-            skipped: self.skipped,
-            built: self
-                .tasks
-                .iter()
-                .filter(|task| matches!(task.outcome.as_str(), "landed" | "built"))
-                .count(),
-            failed,
-            quarantined: self.tasks.iter().map(|task| task.quarantined).sum(),
-            seconds: stopwatch.elapsed().as_secs_f64(),
-            worst: self.worst,
-            tasks: std::mem::take(&mut self.tasks),
-        };
-        self.context.reporter.event(&Event::Done {
-            run: report.run.clone(),
-            release: report.release,
-            skipped: report.skipped,
-            built: report.built,
-            failed: report.failed,
-            quarantined: report.quarantined,
-            seconds: report.seconds,
-        });
-        Ok(report)
-    }
-
-    /// One release of what changed; none when nothing did.
-    async fn publish(&mut self, failed: usize) -> Result<Option<Release>> {
-        let models = &self.context.project.models;
-        self.state.entries.retain(|name, _| models.contains_key(name));
-        let changed = match &self.parent {
-            None => !self.state.entries.is_empty() || !self.raw.is_empty(),
-            Some(parent) => parent.tables != self.state.entries || parent.raw != self.raw,
-        };
-        if !changed {
-            return Ok(None);
-        }
-        if self.context.project.release == ReleaseRule::All && failed > 0 {
-            self.note(format!(
-                "nothing is released: {failed} of the tables did not pass, and `release: all` is set"
-            ));
-            return Ok(None);
-        }
-        let lake = self.context.lake();
-        lake.prepare_for_writing().await?;
-        let code = code::save(lake, &self.context.project).await?;
-        let number = self.parent.as_ref().map_or(1, |parent| parent.number + 1);
-        for (name, entry) in &mut self.state.entries {
-            let before = self.parent.as_ref().and_then(|parent| parent.tables.get(name));
-            if before.is_none_or(|before| {
-                before.version != entry.version || before.fingerprint != entry.fingerprint
-            }) {
-                entry.since = number;
-            }
-        }
-        let current: BTreeSet<&str> =
-            self.state.entries.values().map(|entry| entry.fingerprint.as_str()).collect();
-        let held = self.parent.as_ref().map(|parent| parent.held_fingerprints.clone()).unwrap_or_default();
-        let next = Release {
-            number,
-            time: lake.clock().now(),
-            run: self.id.clone(),
-            instant: self.instant,
-            reason: "run".to_string(),
-            engine: format!("laguna {}", env!("CARGO_PKG_VERSION")),
-            code: Some(code),
-            git_commit: code::git_commit(&self.context.project.dir),
-            tables: self.state.entries.clone(),
-            raw: self.raw.clone(),
-            held_fingerprints: held.into_iter().filter(|print| !current.contains(print.as_str())).collect(),
-        };
-        Ok(Some(lake.publish(next, self.parent.as_ref()).await?))
     }
 }
 
@@ -761,14 +560,4 @@ fn describe(task: &mut TaskRecord, built: &Built) {
 pub(crate) fn progress(context: &Context, name: &TableName) -> Arc<dyn Fn(u64) + Send + Sync> {
     let (reporter, node) = (context.reporter.clone(), name.clone());
     Arc::new(move |done| reporter.event(&Event::Progress { node: node.clone(), done }))
-}
-
-async fn heartbeat(context: Context, mut record: RunRecord) {
-    loop {
-        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        record.heartbeat = context.lake().clock().now();
-        if let Err(error) = context.lake().save_run(&record).await {
-            tracing::warn!(%error, "the heartbeat of the run could not be written");
-        }
-    }
 }

@@ -254,6 +254,14 @@ impl Change {
                 return Err(Error::internal(format!("{} is not partitioned as {table} is", file.path)));
             }
         }
+        let fences = lake.check_fences().await?;
+        for fence in &fences {
+            let (app, epoch) = fence.transaction();
+            if head.as_ref().is_some_and(|head| head.transactions.get(&app).is_some_and(|last| *last > epoch))
+            {
+                return Err(fence.taken_over());
+            }
+        }
         let now = lake.clock().now();
         let millis = now.as_micros().div_euclid(1000);
         let mut metadata = self.metadata(table, head.as_ref())?;
@@ -283,7 +291,12 @@ impl Change {
             }
         }
         actions.extend(metadata.map(|metadata| Action { meta_data: Some(metadata), ..Action::default() }));
-        actions.extend(self.transaction.map(|(app_id, version)| {
+        let known = |app: &String, epoch: i64| {
+            head.as_ref().is_some_and(|head| head.transactions.get(app) == Some(&epoch))
+        };
+        let epochs =
+            fences.iter().map(|fence| fence.transaction()).filter(|(app, epoch)| !known(app, *epoch));
+        actions.extend(self.transaction.into_iter().chain(epochs).map(|(app_id, version)| {
             let txn = Transaction { app_id, version, last_updated: Some(millis) };
             Action { txn: Some(txn), ..Action::default() }
         }));

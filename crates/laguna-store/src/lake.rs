@@ -1,10 +1,11 @@
 //! One lake: its root, its object store and its clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use laguna_base::{Clock, Error, Result};
@@ -14,10 +15,22 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::durable::{DurableStore, TEMPORARY, create_folders};
+use crate::durable::{TEMPORARY, create_folders};
+use crate::lease::epoch::Fence;
+use crate::place::{self, Place};
+use crate::settled::SettledStore;
 
 /// Version of the layout of a lake's folders that this binary reads and writes.
 pub const LAYOUT: u32 = 1;
+
+/// Schemes of the URLs that [`Lake::open`] knows.
+pub const SCHEMES: [&str; 9] = ["file", "s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss"];
+
+/// After this long without a sign of life a lease can be taken over, unless `storage: {lease_timeout: …}` says so.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Writers in the race of the probe.
+const RACERS: usize = 8;
 
 const FORMAT: &str = "_laguna/format.json";
 
@@ -32,8 +45,9 @@ pub struct Lake {
     /// The folder, when the lake is one.
     root: Option<Arc<PathBuf>>,
     prepared: Arc<OnceCell<()>>,
-    /// Holders of leases by name, for stores that are not a folder.
-    pub(crate) leases: Arc<Mutex<HashMap<String, String>>>,
+    /// Leases held through this handle and its clones, on stores that are not a folder.
+    pub(crate) fences: Arc<Mutex<Vec<Arc<Fence>>>>,
+    lease_timeout: Duration,
 }
 
 /// `_laguna/format.json`.
@@ -44,23 +58,14 @@ struct Format {
 }
 
 impl Lake {
-    /// Opens the lake at `root` (an absolute path or a `file://` URL). Writes nothing: a lake that does not exist yet
-    /// reads as empty. Refuses a layout newer than this binary knows.
+    /// Opens the lake at `root`: an absolute path, or a URL with the scheme `file`, `s3`, `gs` or `az`. `options` are
+    /// those of `storage:`. Writes nothing: a lake that does not exist yet reads as empty. Refuses a layout newer than
+    /// this binary knows.
     pub async fn open(root: &str, options: &BTreeMap<String, String>, clock: Arc<dyn Clock>) -> Result<Lake> {
-        let path = local_root(root)?;
-        if let Some(option) = options.keys().next() {
-            tracing::debug!(option, "a lake in a folder has no storage options: ignored");
-        }
-        let path = resolve(&path);
-        if path.exists() && !path.is_dir() {
-            return Err(Error::project(format!("the lake {} is a file", path.display()))
-                .hint("`lake:` names a folder"));
-        }
-        let unusable = || Error::project(format!("{} cannot be the root of a lake", path.display()));
-        let url = Url::from_directory_path(&path).map_err(|()| unusable().hint("write an absolute path"))?;
-        let objects = DurableStore::new(&path).map_err(|error| unusable().caused_by(error))?;
-        let mut lake = Lake::with_store(url, Arc::new(objects), clock);
-        lake.root = Some(Arc::new(path));
+        let Place { url, objects, folder } = place::find(root, options)?;
+        let mut lake = Lake::with_store(url, objects, clock);
+        lake.root = folder.map(Arc::new);
+        lake.lease_timeout = place::lease_timeout(options)?.unwrap_or(LEASE_TIMEOUT);
         lake.check_format().await?;
         Ok(lake)
     }
@@ -69,12 +74,23 @@ impl Lake {
     pub fn with_store(url: Url, objects: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>) -> Lake {
         Lake {
             url,
-            objects,
+            objects: Arc::new(SettledStore::new(objects)),
             clock,
             root: None,
             prepared: Arc::new(OnceCell::new()),
-            leases: Arc::new(Mutex::new(HashMap::new())),
+            fences: Arc::new(Mutex::new(Vec::new())),
+            lease_timeout: LEASE_TIMEOUT,
         }
+    }
+
+    /// The same lake with another time after which a silent holder's lease can be taken over.
+    pub fn with_lease_timeout(mut self, timeout: Duration) -> Lake {
+        self.lease_timeout = timeout;
+        self
+    }
+
+    pub(crate) fn lease_timeout(&self) -> Duration {
+        self.lease_timeout
     }
 
     /// Prepares for the first write of a process: creates the root, writes `_laguna/format.json`, and probes that
@@ -127,17 +143,42 @@ impl Lake {
         }
     }
 
-    /// Puts the same key twice if absent: a store that accepts both would lose commits.
+    /// Puts the same key if absent, twice in turn and, on a store across a network, from several writers at once: a
+    /// store that lets more than the first one have it would lose commits.
     async fn probe(&self) -> Result<()> {
-        let key = format!("{TEMPORARY}/probe-{}", uuid::Uuid::now_v7().simple());
-        self.put(&key, "1", PutMode::Create).await.map_err(|error| self.write_error(&key, error))?;
-        let second = self.put(&key, "2", PutMode::Create).await;
-        let _ = self.objects.delete(&Path::from(key.as_str())).await;
-        match second {
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Err(error) => Err(self.write_error(&key, error)),
-            Ok(()) => Err(Error::storage(format!("{} overwrites what exists", self.url))
-                .hint("commits need put-if-absent: use a store that honours If-None-Match")),
+        let key = |round: u32| format!("{TEMPORARY}/probe-{round}-{}", uuid::Uuid::now_v7().simple());
+        let one = key(1);
+        self.put(&one, "1", PutMode::Create).await.map_err(|error| self.write_error(&one, error))?;
+        let mut sound = self.is_refused(&one, "2").await? && self.get(&one).await?.as_deref() == Some(b"1");
+        let _ = self.objects.delete(&Path::from(one.as_str())).await;
+        if self.root.is_none() && sound {
+            let many = key(2);
+            let writers = (0..RACERS).map(|writer| {
+                let many = many.clone();
+                async move { self.is_refused(&many, &writer.to_string()).await }
+            });
+            let refused = futures::future::try_join_all(writers).await?;
+            let winner = refused.iter().position(|refused| !refused).map(|winner| winner.to_string());
+            sound = refused.iter().filter(|refused| !**refused).count() == 1
+                && self.get(&many).await?.as_deref() == winner.as_deref().map(str::as_bytes);
+            let _ = self.objects.delete(&Path::from(many.as_str())).await;
+        }
+        match sound {
+            true => Ok(()),
+            false => Err(Error::storage(format!(
+                "{} is not safe to write to: it lets a second writer replace what was put if absent",
+                self.url
+            ))
+            .hint("commits would be lost; use a store that honours If-None-Match. Reading goes on")),
+        }
+    }
+
+    /// Whether a put-if-absent is refused because there is an object.
+    async fn is_refused(&self, key: &str, content: &str) -> Result<bool> {
+        match self.put(key, content.to_string(), PutMode::Create).await {
+            Ok(()) => Ok(false),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(true),
+            Err(error) => Err(self.write_error(key, error)),
         }
     }
 
@@ -254,38 +295,5 @@ fn explain_kind(what: &str, kind: Option<io::ErrorKind>) -> Error {
             Error::storage(format!("{what}: a part of the path is a file")).hint("move that file away")
         }
         _ => Error::storage(what.to_string()),
-    }
-}
-
-fn local_root(root: &str) -> Result<PathBuf> {
-    let later = |scheme: &str| {
-        Error::project(format!("lakes on {scheme}:// are not available in this version"))
-            .hint("use a folder: an absolute path or file:///…")
-    };
-    match root.split_once("://") {
-        Some(("file", _)) => Url::parse(root).ok().and_then(|url| url.to_file_path().ok()).ok_or_else(|| {
-            Error::project(format!("`{root}` is not a file URL")).hint("write file:///data/lake")
-        }),
-        Some((scheme, _)) => Err(later(scheme)),
-        None if FsPath::new(root).is_absolute() => Ok(PathBuf::from(root)),
-        None => Err(Error::project(format!("the lake `{root}` is not an absolute path"))),
-    }
-}
-
-/// `path` without symbolic links and `..`, as far as it exists.
-fn resolve(path: &FsPath) -> PathBuf {
-    let mut missing = Vec::new();
-    let mut existing = path;
-    loop {
-        if let Ok(real) = existing.canonicalize() {
-            return missing.into_iter().rev().fold(real, |path, part| path.join(part));
-        }
-        match (existing.parent(), existing.file_name()) {
-            (Some(parent), Some(name)) => {
-                missing.push(name);
-                existing = parent;
-            }
-            _ => return path.to_path_buf(),
-        }
     }
 }

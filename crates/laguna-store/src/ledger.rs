@@ -9,13 +9,11 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::Append;
-use crate::objects::Put;
-use crate::{CommitNote, Lake, Snapshot, TableWriter, WriteOptions, objects};
+use crate::{CommitNote, Lake, Snapshot, TableWriter, WriteOptions, objects, process};
 
-pub use owner::owner;
+pub use crate::process::owner;
 pub use rows::{record_batches, schemas};
 
-mod owner;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -86,6 +84,27 @@ pub struct TaskRecord {
     pub metrics: std::collections::BTreeMap<String, f64>,
 }
 
+impl TaskRecord {
+    /// The record of a task of which nothing more is known than how it ended, why, and when it began.
+    pub fn new(node: &TableName, outcome: &str, reason: impl Into<String>, started: Instant) -> TaskRecord {
+        TaskRecord {
+            node: node.to_string(),
+            outcome: outcome.to_string(),
+            reason: reason.into(),
+            started,
+            seconds: 0.0,
+            attempts: 0,
+            rows_in: None,
+            rows_out: None,
+            bytes_out: None,
+            quarantined: 0,
+            version: None,
+            checks: Vec::new(),
+            metrics: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
 impl Lake {
     /// Writes or overwrites the record of a run.
     pub async fn save_run(&self, run: &RunRecord) -> Result<()> {
@@ -138,10 +157,9 @@ impl Lake {
         number += 1;
         let plan = Fold { runs };
         match objects::put_json_if_absent(self, &fold_path(number), &plan).await? {
-            Put::Done => self.fold(number, &plan).await,
+            true => self.fold(number, &plan).await,
             // Someone else folds: these runs are theirs, or the next fold's.
-            Put::Exists => Ok(()),
-            Put::Unknown(error) => Err(error),
+            false => Ok(()),
         }
     }
 
@@ -251,6 +269,6 @@ async fn read_runs(lake: &Lake, ids: Vec<String>) -> Result<Vec<RunRecord>> {
 }
 
 fn is_alive(run: &RunRecord, now: Instant) -> bool {
-    owner::is_alive(&run.owner)
+    process::is_alive(&run.owner)
         .unwrap_or_else(|| now.as_micros() - run.heartbeat.as_micros() < SILENCE_MICROS)
 }

@@ -5,7 +5,6 @@
 //! (deletion vectors, column mapping, an unknown feature) is refused.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use laguna_base::{Error, Instant, Result, TableName};
@@ -15,16 +14,11 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant as Deadline;
 
-use crate::lake::io_kind;
 use crate::{CommitNote, DataFile, Lake};
 
 /// Log entries read at the same time.
 const READS: usize = 16;
-
-/// How long a commit goes on trying while the store fails.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One line of a log entry: one of its fields is there.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -515,10 +509,8 @@ pub(crate) fn check_writable(table: &TableName, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Puts `content` as `version` if that version does not exist. `Ok(false)`: another writer has it.
-///
-/// A put that failed may have been carried out, and a put that was refused may have met itself: the entry is read
-/// back before anything is said.
+/// Puts `content`, which no other writer puts, as `version` if that version does not exist. `Ok(false)`: another
+/// writer has it.
 pub(crate) async fn put_entry(
     lake: &Lake,
     table: &TableName,
@@ -526,47 +518,10 @@ pub(crate) async fn put_entry(
     content: bytes::Bytes,
 ) -> Result<bool> {
     let path = entry(table, version);
-    let deadline = Deadline::now() + PATIENCE;
-    let mut pause = Duration::from_millis(50);
-    loop {
-        let error = match lake.put(&path, content.clone(), PutMode::Create).await {
-            Ok(()) => return Ok(true),
-            Err(error) => error,
-        };
-        match lake.get(&path).await {
-            Ok(Some(found)) => return Ok(found == content),
-            Ok(None) if !is_transient(&error) => return Err(lake.write_error(&path, error)),
-            Ok(None) | Err(_) if Deadline::now() + pause > deadline => {
-                return Err(lake.write_error(&path, error));
-            }
-            Ok(None) | Err(_) => {
-                tracing::warn!(%table, version, %error, "a commit failed, trying again");
-                let jitter = u64::from(uuid::Uuid::now_v7().as_bytes()[15]);
-                tokio::time::sleep(pause + Duration::from_millis(jitter % 50)).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-        }
-    }
-}
-
-fn is_transient(error: &object_store::Error) -> bool {
-    use std::io::ErrorKind;
-    match error {
-        // Refused although nothing is there: the winner's object is not visible yet.
-        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => true,
-        object_store::Error::Generic { .. } | object_store::Error::JoinError { .. } => !matches!(
-            io_kind(error),
-            Some(
-                ErrorKind::StorageFull
-                    | ErrorKind::QuotaExceeded
-                    | ErrorKind::ReadOnlyFilesystem
-                    | ErrorKind::PermissionDenied
-                    | ErrorKind::NotADirectory
-                    | ErrorKind::IsADirectory
-                    | ErrorKind::Unsupported
-            )
-        ),
-        _ => false,
+    match lake.put(&path, content, PutMode::Create).await {
+        Ok(()) => Ok(true),
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+        Err(error) => Err(lake.write_error(&path, error)),
     }
 }
 

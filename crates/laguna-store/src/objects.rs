@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use laguna_base::{Error, Result};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStoreExt, PutMode, PutPayload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,25 +37,16 @@ pub(crate) async fn put_json<T: Serialize>(lake: &Lake, path: &Path, value: &T) 
     }
 }
 
-/// What came of a put-if-absent.
-pub(crate) enum Put {
-    /// The object is ours.
-    Done,
-    /// There was one, which may even be ours from a put whose answer was lost.
-    Exists,
-    /// Not known: the caller must read it back.
-    Unknown(Error),
-}
-
-/// Writes a JSON object that must not exist.
-pub(crate) async fn put_json_if_absent<T: Serialize>(lake: &Lake, path: &Path, value: &T) -> Result<Put> {
+/// Writes a JSON object, unlike what any other writer writes, that must not exist. `Ok(false)`: there is another.
+pub(crate) async fn put_json_if_absent<T: Serialize>(lake: &Lake, path: &Path, value: &T) -> Result<bool> {
     let payload = encode(path, value)?;
-    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-    Ok(match lake.objects().put_opts(path, payload, options).await {
-        Ok(_) => Put::Done,
-        Err(object_store::Error::AlreadyExists { .. }) => Put::Exists,
-        Err(error) => Put::Unknown(Error::storage(format!("cannot write {path}")).caused_by(error)),
-    })
+    match lake.objects().put_opts(path, payload, PutMode::Create.into()).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+        Err(error) => Err(Error::storage(format!("cannot write {path}"))
+            .hint("whether it was written is not known; running again finds out")
+            .caused_by(error)),
+    }
 }
 
 /// Deletes an object; one that is gone already counts as deleted.

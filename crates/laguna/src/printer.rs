@@ -117,24 +117,6 @@ pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table 
     table
 }
 
-/// 336776 as `336,776`.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 row`, `2 rows`.
-pub fn count(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
-}
-
 /// What was typed is no command: said as the last line of `--json`.
 pub fn usage_error(text: &str) {
     let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
@@ -189,15 +171,6 @@ pub fn is_closed_pipe(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1000, "1,000"), (336_776, "336,776"), (1_000_000, "1,000,000")]
-        {
-            assert_eq!(thousands(number), text);
-        }
-    }
 
     #[test]
     fn a_closed_pipe_is_recognised_through_causes() {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use laguna_base::TableName;
+use laguna_base::human::thousands;
 use laguna_run::{Event, Reporter};
 
-use crate::printer::{Printer, thousands};
+use crate::printer::Printer;
 
 /// Shows events as they come.
 pub struct Progress {

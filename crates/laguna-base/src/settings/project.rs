@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// `laguna.yml`: where the lake is and how the project runs.
@@ -12,9 +12,12 @@ use serde_json::Value;
 pub struct ProjectSettings {
     /// Name of the project; default the folder's name.
     pub name: Option<String>,
-    /// Root of the lake: a folder relative to this file, or a `file://` URL. Default `./lake`.
+    /// Root of the lake: a folder relative to this file, or a URL: `file:///folder`, `s3://bucket/folder`,
+    /// `gs://bucket/folder`, `az://container/folder`. Default `./lake`.
     pub lake: Option<String>,
     /// Options of the object store; secrets only through `{{ env('NAME') }}`.
+    #[serde(deserialize_with = "scalars")]
+    #[schemars(with = "BTreeMap<String, Scalar>")]
     pub storage: BTreeMap<String, String>,
     /// IANA time zone for day boundaries and for dates without a time. Default UTC.
     pub timezone: Option<String>,
@@ -65,6 +68,27 @@ impl ProjectSettings {
         ];
         keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
     }
+}
+
+/// A value as YAML writes it; all are kept as text.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Scalar {
+    Flag(bool),
+    Whole(i64),
+    Number(f64),
+    Text(String),
+}
+
+fn scalars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let values = BTreeMap::<String, Scalar>::deserialize(deserializer)?;
+    let text = |value| match value {
+        Scalar::Flag(flag) => flag.to_string(),
+        Scalar::Whole(number) => number.to_string(),
+        Scalar::Number(number) => number.to_string(),
+        Scalar::Text(text) => text,
+    };
+    Ok(values.into_iter().map(|(key, value)| (key, text(value))).collect())
 }
 
 /// How often a task that failed for a passing reason is tried, and how long to wait between.

@@ -1,5 +1,6 @@
 //! One pass serves all checks, and how rows are split over streams changes nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
@@ -37,6 +38,7 @@ const CHECKS: &str = "checks:
 - {mean: {column: k, min_value: 0}}
 - {stdev: {column: k, max_value: 2}}
 - {distinct_count: {column: k, max_value: 3}}
+- {distinct_count: {column: s, max_value: 3}}
 - {row_count: {min_value: 3}}
 ";
 
@@ -85,6 +87,10 @@ proptest! {
         prop_assert_eq!(told(&together), told(&alone));
         let counts: Vec<u64> = together.iter().take(10).map(|v| v.unexpected_count).collect();
         prop_assert_eq!(counts, plain(&rows));
+        let texts: HashSet<&str> = rows.iter().filter_map(|row| row.1.as_deref()).collect();
+        for verdicts in [&together, &apart, &alone] {
+            prop_assert_eq!(&verdicts[17].observed, &serde_json::Value::from(texts.len()));
+        }
     }
 }
 
@@ -92,8 +98,10 @@ proptest! {
 async fn fifty_checks_need_no_second_reading_when_nothing_repeats() {
     let rows: Vec<Row> = (0..5000).map(|i| (Some(i), Some(format!("a{i}")))).collect();
     let rows = batch(&rows);
-    let mut yaml = String::from("checks:\n- unique: k\n- unique: [k, s]\n");
-    for bound in 0..48 {
+    let mut yaml = String::from(
+        "checks:\n- unique: k\n- unique: [k, s]\n- {distinct_count: {column: s, min_value: 5000}}\n",
+    );
+    for bound in 0..47 {
         yaml.push_str(&format!("- {{between: {{column: k, min_value: -{bound}, max_value: 6000}}}}\n"));
     }
     let suite = Suite::compile(&specs(&yaml).unwrap(), &rows.schema()).unwrap();

@@ -15,9 +15,9 @@ use laguna_base::{Error, Result};
 use laguna_check::Suite;
 use laguna_query::Session;
 use laguna_store::content::ContentHash;
-use laguna_store::{CommitNote, DataFile, Snapshot, Staged, TableWriter, types};
+use laguna_store::{DataFile, Snapshot, Staged, types};
 
-use super::{BuildContext, Built, finish, judge, quoted, require_columns, stream, whole, write_options};
+use super::{BuildContext, Built, finish, judge, quoted, require_columns, start, stream, whole};
 use crate::project::Model;
 
 /// How much of a model was computed.
@@ -59,31 +59,18 @@ pub(super) async fn build(
         return whole(model, context, session).await;
     };
 
-    let sql = format!(
-        "SELECT * FROM (\n{}\n) AS fresh WHERE {} >= {since}{}",
-        model.sql,
-        quoted(watermark),
-        order(model)
-    );
-    let output = session.partitions(&sql).await?;
+    let sql = format!("SELECT * FROM (\n{}\n) AS fresh WHERE {} >= {since}", model.sql, quoted(watermark));
+    let output = session.partitions(&sql, &model.settings.sort).await?;
     let suite = Arc::new(Suite::compile(&model.checks, &schema)?);
     let pass = stream::write(model, context, &suite, schema.clone(), output.streams).await?;
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
     let (rows_in, mut bytes_in) = (scanned.rows, scanned.bytes);
 
     let mut staged = Staged {
-        table: model.name.clone(),
-        run: context.run.to_string(),
-        at: lake.clock().now(),
-        schema: types::schema_to_json(&schema)?,
-        partition_columns: model.settings.partition.to_vec(),
         base: Some(base.version),
-        adds: pass.written.files.clone(),
-        removes: Vec::new(),
         rows: base.rows() + pass.written.rows,
         content: context.released.as_ref().and_then(|released| released.content),
-        note: CommitNote::default(),
-        verdicts: serde_json::Value::Null,
+        ..start(model, context, &schema, pass.written.clone())?
     };
     let replaced = replace(model, rule, &base, &staged, context).await?;
     staged.rows =
@@ -112,7 +99,7 @@ pub(super) async fn build(
         session.register_this(lake.provider(Arc::new(kept))?);
         let columns: Vec<String> = suite.columns().iter().map(|column| quoted(column)).collect();
         let list = if columns.is_empty() { "1 AS one".to_string() } else { columns.join(", ") };
-        let kept = session.partitions(&format!("SELECT {list} FROM this")).await?;
+        let kept = session.partitions(&format!("SELECT {list} FROM this"), &[]).await?;
         let mut collector = stream::observe(context, &suite, schema.clone(), kept.streams).await?;
         collector.merge(pass.collector);
         bytes_in += laguna_store::scan::bytes_scanned(kept.physical.as_ref());
@@ -143,14 +130,6 @@ fn same_columns(new: &SchemaRef, old: &SchemaRef) -> bool {
             .iter()
             .zip(old.fields())
             .all(|(new, old)| new.name() == old.name() && new.data_type() == old.data_type())
-}
-
-fn order(model: &Model) -> String {
-    if model.settings.sort.is_empty() {
-        return String::new();
-    }
-    let columns: Vec<String> = model.settings.sort.iter().map(|column| quoted(column)).collect();
-    format!(" ORDER BY {}", columns.join(", "))
 }
 
 /// The SQL expression from which rows are computed again: the largest watermark kept, less the lookback.
@@ -277,19 +256,10 @@ async fn replace(
         while let Some(batch) = all.try_next().await.map_err(laguna_query::translate)? {
             replaced.old.update(&types::normalize_batch(&batch, &base.schema)?);
         }
-        let kept = session
-            .execute(&format!(
-                "SELECT * FROM old WHERE NOT EXISTS (SELECT 1 FROM this AS fresh WHERE {on}){}",
-                order(model)
-            ))
-            .await?;
-        let mut writer = TableWriter::new(lake, &model.name, base.schema.clone(), write_options(model))?;
-        let mut stream = kept.stream;
-        while let Some(batch) = stream.try_next().await.map_err(laguna_query::translate)? {
-            writer.write(types::normalize_batch(&batch, &base.schema)?).await?;
-        }
+        let kept = format!("SELECT * FROM old WHERE NOT EXISTS (SELECT 1 FROM this AS fresh WHERE {on})");
+        let kept = session.partitions(&kept, &model.settings.sort).await?;
+        let written = stream::copy(model, context, base.schema.clone(), kept.streams).await?;
         replaced.bytes_in += laguna_store::scan::bytes_scanned(kept.physical.as_ref());
-        let written = writer.finish().await?;
         replaced.kept.merge(&written.content);
         replaced.kept_rows += written.rows;
         replaced.added.extend(written.files);

@@ -6,12 +6,14 @@ mod view;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use laguna_base::settings::table::{Materialize, OnFail};
 use laguna_base::{Instant, Result};
 use laguna_check::{Gate, Suite, Verdict};
 use laguna_query::{Engine, Session, Tables};
 use laguna_store::content::ContentHash;
 use laguna_store::release::CheckSummary;
+use laguna_store::writer::Written;
 use laguna_store::{CommitNote, ReleasedTable, Snapshot, Staged, WriteOptions, types};
 
 use crate::project::Model;
@@ -112,42 +114,21 @@ fn locate(model: &Model, error: laguna_base::Error) -> laguna_base::Error {
 }
 
 async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) -> Result<Built> {
-    let output = match session.partitions(&statement(model)).await {
-        Ok(output) => output,
-        Err(error) if model.settings.sort.is_empty() => return Err(error),
-        Err(error) => {
-            // The columns to sort by were asked of the SELECT from outside: is it right by itself?
-            require_columns(model, &session.schema_of(&model.sql).await?)?;
-            return Err(error);
-        }
-    };
+    let plan = session.plan(&model.sql).await?;
+    require_columns(model, plan.schema().inner())?;
+    let output = session.partitions_of(&plan, &model.settings.sort).await?;
     let schema = types::normalize(&output.schema)?;
-    require_columns(model, &schema)?;
     let suite = Arc::new(Suite::compile(&model.checks, &schema)?);
     let mut pass = stream::write(model, context, &suite, schema.clone(), output.streams).await?;
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
     let (rows_in, mut bytes_in) = (scanned.rows, scanned.bytes);
-    let schema_json = types::schema_to_json(&schema)?;
-    let mut staged = Staged {
-        table: model.name.clone(),
-        run: context.run.to_string(),
-        at: context.engine.lake().clock().now(),
-        schema: schema_json.clone(),
-        partition_columns: model.settings.partition.to_vec(),
-        base: None,
-        adds: std::mem::take(&mut pass.written.files),
-        removes: Vec::new(),
-        rows: pass.written.rows,
-        content: Some(pass.written.content),
-        note: CommitNote::default(),
-        verdicts: serde_json::Value::Null,
-    };
+    let mut staged = start(model, context, &schema, std::mem::take(&mut pass.written))?;
     let judged = judge(model, context, &suite, pass.collector, &mut staged, &mut bytes_in).await?;
     finish(model, context, &mut staged, &judged.verdicts)?;
     let mut quarantined = pass.quarantined;
     quarantined.extend(judged.quarantined);
     Ok(Built {
-        schema: schema_json,
+        schema: staged.schema.clone(),
         gate: judged.gate,
         verdicts: judged.verdicts,
         rows_in,
@@ -160,13 +141,22 @@ async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) ->
     })
 }
 
-/// The model's SELECT, in the order in which its files are to be sorted.
-fn statement(model: &Model) -> String {
-    if model.settings.sort.is_empty() {
-        return model.sql.clone();
-    }
-    let columns: Vec<String> = model.settings.sort.iter().map(|column| quoted(column)).collect();
-    format!("SELECT * FROM (\n{}\n) AS sorted ORDER BY {}", model.sql, columns.join(", "))
+/// The staged version of what a pass wrote, as if that were the whole table.
+fn start(model: &Model, context: &BuildContext, schema: &SchemaRef, written: Written) -> Result<Staged> {
+    Ok(Staged {
+        table: model.name.clone(),
+        run: context.run.to_string(),
+        at: context.engine.lake().clock().now(),
+        schema: types::schema_to_json(schema)?,
+        partition_columns: model.settings.partition.to_vec(),
+        base: None,
+        adds: written.files,
+        removes: Vec::new(),
+        rows: written.rows,
+        content: Some(written.content),
+        note: CommitNote::default(),
+        verdicts: serde_json::Value::Null,
+    })
 }
 
 /// A column or table name as SQL writes it.
@@ -175,7 +165,7 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 /// Partition, sort and key columns must exist.
-fn require_columns(model: &Model, schema: &arrow::datatypes::SchemaRef) -> Result<()> {
+fn require_columns(model: &Model, schema: &SchemaRef) -> Result<()> {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let settings = &model.settings;
     let key = match &settings.materialize {

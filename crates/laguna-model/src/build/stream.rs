@@ -138,6 +138,34 @@ impl Part {
     }
 }
 
+/// Writes `streams` to files of the model's table, side by side.
+pub(super) async fn copy(
+    model: &Arc<Model>,
+    context: &BuildContext,
+    schema: SchemaRef,
+    streams: Vec<SendableRecordBatchStream>,
+) -> Result<Written> {
+    let parts = streams.into_iter().map(|mut stream| {
+        let lake = context.engine.lake();
+        let writer = TableWriter::new(lake, &model.name, schema.clone(), write_options(model));
+        let schema = schema.clone();
+        async move {
+            let mut writer = writer?;
+            while let Some(batch) = stream.try_next().await.map_err(laguna_query::translate)? {
+                writer.write(types::normalize_batch(&batch, &schema)?).await?;
+            }
+            writer.finish().await
+        }
+    });
+    let mut copied = Written::default();
+    for written in concurrently(parts).await? {
+        copied.rows += written.rows;
+        copied.content.merge(&written.content);
+        copied.files.extend(written.files);
+    }
+    Ok(copied)
+}
+
 /// Feeds `streams` to the checks only. Columns that the streams lack are shown to the checks as nulls: callers leave
 /// out only what no check reads.
 pub(super) async fn observe(
@@ -346,24 +374,13 @@ pub(super) async fn set_aside(
     let columns: Vec<String> = schema.fields().iter().map(|field| quoted(field.name())).collect();
     let on: Vec<String> =
         columns.iter().map(|column| format!("(good.{column} IS NOT DISTINCT FROM bad.{column})")).collect();
-    let order = match model.settings.sort.is_empty() {
-        true => String::new(),
-        false => {
-            let columns: Vec<String> = model.settings.sort.iter().map(|column| quoted(column)).collect();
-            format!(" ORDER BY {}", columns.join(", "))
-        }
-    };
-    let sql = format!(
-        "SELECT {} FROM fresh AS good WHERE NOT EXISTS (SELECT 1 FROM (\n{failing}\n) AS bad WHERE {}){order}",
+    let good = format!(
+        "SELECT {} FROM fresh AS good WHERE NOT EXISTS (SELECT 1 FROM (\n{failing}\n) AS bad WHERE {})",
         columns.join(", "),
         on.join(" AND ")
     );
-    let mut good = session.execute(&sql).await?.stream;
-    let mut writer = TableWriter::new(lake, &model.name, schema.clone(), write_options(model))?;
-    while let Some(batch) = good.try_next().await.map_err(laguna_query::translate)? {
-        writer.write(types::normalize_batch(&batch, &schema)?).await?;
-    }
-    let written = writer.finish().await?;
+    let good = session.partitions(&good, &model.settings.sort).await?;
+    let written = copy(model, context, schema, good.streams).await?;
     let before: u64 = staged.adds.iter().map(|file| file.rows).sum();
     staged.rows = staged.rows + written.rows - before;
     staged.content = match staged.base {

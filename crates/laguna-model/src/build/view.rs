@@ -30,7 +30,7 @@ pub(super) async fn build(model: &Arc<Model>, context: &BuildContext, session: &
     if model.checks.is_empty() {
         return Ok(built);
     }
-    let output = session.partitions(&model.sql).await?;
+    let output = session.partitions(&model.sql, &[]).await?;
     let collector = stream::observe(context, &suite, schema, output.streams).await?;
     built.rows_out = collector.rows();
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());

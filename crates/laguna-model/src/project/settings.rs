@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use laguna_base::settings::project::{ReleaseRule, Retries};
 use laguna_base::settings::{ProjectSettings, parse_duration, yaml};
 use laguna_base::{Error, Result, suggest};
+use laguna_store::lake::SCHEMES;
 
 use super::text::{decode, place_of_key};
 use super::{LoadOptions, PROJECT_FILE, folder};
@@ -132,9 +133,10 @@ fn root(dir: &Path, lake: &str, options: &LoadOptions) -> Result<String> {
         return Err(Error::project("`lake` is empty")
             .hint("name a folder, as ./lake, or a URL, as file:///data/lake"));
     }
-    if let Some((scheme, _)) = lake.split_once("://").filter(|(scheme, _)| *scheme != "file") {
-        return Err(Error::project(format!("lakes on {scheme}:// are not available in this version"))
-            .hint("use a folder: ./lake, an absolute path, or file:///…"));
+    if let Some((scheme, _)) = lake.split_once("://").filter(|(scheme, _)| !SCHEMES.contains(scheme)) {
+        return Err(Error::project(format!("lakes on {scheme}:// are not known")).hint(
+            "write ./lake, file:///folder, s3://bucket/folder, gs://bucket/folder or az://container/folder",
+        ));
     }
     if lake.contains("://") {
         let trimmed = lake.trim_end_matches('/');

@@ -5,6 +5,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
+use laguna_base::human::{count, thousands};
 
 use super::Layout;
 use super::values::{Style, encoder};
@@ -66,12 +67,9 @@ impl Table {
     }
 
     pub(super) fn finish(self) -> String {
-        let rows = match self.rows {
-            1 => "1 row".to_string(),
-            n => format!("{} rows", grouped(n)),
-        };
+        let rows = count(self.rows as u64, "row");
         let shown = match self.rows > self.max_rows {
-            true => format!(", the first {} shown", grouped(self.max_rows)),
+            true => format!(", the first {} shown", thousands(self.max_rows as u64)),
             false => String::new(),
         };
         format!("{}\n{rows}{shown}\n", self.table)
@@ -97,17 +95,4 @@ fn printable(text: &str) -> String {
         }
     }
     shown
-}
-
-/// `336776` as `336,776`.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

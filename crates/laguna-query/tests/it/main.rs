@@ -205,7 +205,7 @@ async fn plans_can_be_explained() {
 #[tokio::test]
 async fn partitions_together_are_the_rows() {
     let session = session();
-    let partitioned = session.partitions("SELECT * FROM raw.flights").await.unwrap();
+    let partitioned = session.partitions("SELECT * FROM raw.flights", &[]).await.unwrap();
     let mut count = 0;
     for stream in partitioned.streams {
         let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();

@@ -7,7 +7,7 @@ use laguna_base::{Error, Result, TableName};
 use super::record::{self, Newest, Record};
 use super::{Release, ReleasedTable};
 use crate::Lake;
-use crate::objects::{self, Put};
+use crate::objects;
 
 /// Each attempt after the first means that someone else has published; a livelock this long is a defect.
 const ATTEMPTS: usize = 100;
@@ -39,17 +39,9 @@ pub(super) async fn publish(lake: &Lake, next: Release, parent: Option<&Release>
         let release = rebase(lake, &next, parent, current)?;
         let record = Record::of(&release, current, redactions);
         let path = record::path(release.number);
-        match objects::put_json_if_absent(lake, &path, &record).await? {
-            Put::Done => {}
-            Put::Exists => continue,
-            Put::Unknown(error) => match objects::get_json::<Record>(lake, &path).await {
-                Ok(Some(stored)) if stored.run == release.run => {}
-                Ok(Some(_)) => continue,
-                Ok(None) => return Err(error),
-                Err(_) => {
-                    return Err(error.hint("whether the release was published is not known; run it again"));
-                }
-            },
+        lake.check_fences().await?;
+        if !objects::put_json_if_absent(lake, &path, &record).await? {
+            continue;
         }
         record::leave_hint(lake, &Newest { release: release.clone(), redactions }).await;
         return Ok(release);

@@ -44,7 +44,7 @@ async fn other_layouts_and_places_are_refused() {
     }
     std::fs::write(&format, "{\"layout\":1,\"new_key\":true}").unwrap();
     open(root).await.unwrap();
-    for wrong in ["s3://bucket/lake", "lake", format.to_str().unwrap()] {
+    for wrong in ["ftp://bucket/lake", "s3:///lake", "lake", format.to_str().unwrap()] {
         assert_eq!(open(wrong).await.unwrap_err().kind(), ErrorKind::Project, "{wrong}");
     }
 }
@@ -96,23 +96,15 @@ async fn one_of_many_writers_wins_a_key() {
 }
 
 #[tokio::test]
-async fn a_lease_has_one_holder_and_says_who() {
-    let folder = tempfile::tempdir().unwrap();
-    for (lake, other) in [(local(folder.path()).await, local(folder.path()).await), {
-        let lake = memory();
-        (lake.clone(), lake)
-    }] {
-        let held = lake.lease("run", "run-1", false).await.unwrap();
-        let error = other.lease("run", "run-2", false).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Conflict);
-        assert!(error.message().contains("run-1"), "{error}");
-        let another = other.lease("raw.flights", "run-2", false).await.unwrap();
-        let waiting = tokio::spawn(async move { other.lease("run", "run-2", true).await.map(|_| ()) });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        drop(held);
-        waiting.await.unwrap().unwrap();
-        drop(another);
-        assert_eq!(lake.lease("../x", "run", false).await.unwrap_err().kind(), ErrorKind::Internal);
+async fn a_store_that_lies_is_refused_for_writing_and_read_all_the_same() {
+    for lie in [Lie::IgnoresCondition, Lie::RefusesAndOverwrites, Lie::ChecksThenWrites] {
+        let lake = over(Arc::new(Faulty::lying(lie)));
+        let error = lake.prepare_for_writing().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage, "{lie:?}");
+        assert!(error.message().contains("is not safe to write to"), "{lie:?}: {error}");
+        let refused = lake.append(append(&name("raw.t"), Vec::new(), None, 1)).await.unwrap_err();
+        assert_eq!(refused.message(), error.message());
+        assert_eq!(lake.release().await.unwrap().map(|release| release.number), None, "{lie:?}");
     }
+    over(Arc::new(Faulty::default())).prepare_for_writing().await.unwrap();
 }

@@ -4,6 +4,7 @@ mod commit;
 mod content;
 mod delta;
 mod lake;
+mod lease;
 mod support;
 mod types;
 mod writer;

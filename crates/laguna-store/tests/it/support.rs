@@ -128,15 +128,45 @@ pub enum Fault {
     MetItself,
 }
 
-/// A memory store whose next puts of log entries fail as told.
+/// How a store breaks the promise of put-if-absent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lie {
+    /// Overwrites, and says that all is well.
+    IgnoresCondition,
+    /// Refuses the second one, and overwrites all the same.
+    RefusesAndOverwrites,
+    /// Looks first and writes later.
+    ChecksThenWrites,
+}
+
+/// A memory store whose next puts of log entries fail as told, or that lies about every put-if-absent.
 #[derive(Debug, Default)]
 pub struct Faulty {
-    inner: InMemory,
+    inner: Arc<InMemory>,
+    pub lie: Option<Lie>,
     faults: Mutex<Vec<Fault>>,
     pub puts: AtomicUsize,
 }
 
 impl Faulty {
+    pub fn lying(lie: Lie) -> Faulty {
+        Faulty { lie: Some(lie), ..Faulty::default() }
+    }
+
+    async fn lie(&self, lie: Lie, at: &Path, payload: PutPayload) -> Result<PutResult> {
+        let present = self.inner.head(at).await.is_ok();
+        tokio::task::yield_now().await;
+        let refused = || Error::AlreadyExists { path: at.to_string(), source: "412".into() };
+        match lie {
+            Lie::ChecksThenWrites if present => Err(refused()),
+            Lie::RefusesAndOverwrites if present => {
+                self.inner.put(at, payload).await?;
+                Err(refused())
+            }
+            _ => self.inner.put(at, payload).await,
+        }
+    }
+
     pub fn fail_next(&self, fault: Fault) {
         self.faults.lock().unwrap().push(fault);
     }
@@ -151,6 +181,9 @@ impl fmt::Display for Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        if let (Some(lie), PutMode::Create) = (self.lie, &opts.mode) {
+            return self.lie(lie, at, payload).await;
+        }
         let is_entry = at.as_ref().contains("_delta_log/") && at.as_ref().ends_with(".json");
         let fault = if is_entry { self.faults.lock().unwrap().pop() } else { None };
         if is_entry {

@@ -1,24 +1,16 @@
 //! `laguna diff`: what changed between two releases.
 
-use std::sync::Arc;
-
+use laguna_base::human::thousands;
 use laguna_base::{Error, Result, TableName};
 use laguna_run::diff;
-use laguna_run::events::Silent;
-use tokio_util::sync::CancellationToken;
 
-use super::open;
+use super::{load, open_lake};
 use crate::cli::{DiffArgs, Global};
-use crate::printer::{Printer, thousands};
+use crate::printer::Printer;
 
 /// Compares two releases.
-pub async fn execute(
-    args: &DiffArgs,
-    global: &Global,
-    printer: &Printer,
-    stop: CancellationToken,
-) -> Result<u8> {
-    let context = open(global, printer, Arc::new(Silent), stop).await?;
+pub async fn execute(args: &DiffArgs, global: &Global, printer: &Printer) -> Result<u8> {
+    let (_, engine) = open_lake(global).await?;
     let (mut numbers, mut tables): (Vec<u64>, Vec<TableName>) = (Vec::new(), Vec::new());
     for word in &args.what {
         match word.parse::<u64>() {
@@ -26,7 +18,7 @@ pub async fn execute(
             Err(_) => tables.push(word.parse()?),
         }
     }
-    let newest = context.lake().release().await?.map_or(0, |release| release.number);
+    let newest = engine.lake().release().await?.map_or(0, |release| release.number);
     let (from, to) = match numbers.as_slice() {
         [] if newest >= 2 => (newest - 1, newest),
         [] => {
@@ -37,7 +29,10 @@ pub async fn execute(
         [from, to] => (*from, *to),
         _ => return Err(Error::project("more than two releases are named").hint("laguna diff 3 7 [TABLE…]")),
     };
-    let diffs = diff::diff(&context, from, to, &tables).await?;
+    let project = load(global, printer).inspect_err(|error| {
+        printer.warning(&format!("the project names no keys, whole rows are compared: {error}"));
+    });
+    let diffs = diff::diff(&engine, project.as_ref().ok(), from, to, &tables).await?;
     printer.say(&format!("release {from} -> release {to}"));
     let number = |value: Option<u64>| value.map(thousands).unwrap_or_default();
     let header = [

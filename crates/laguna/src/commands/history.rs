@@ -1,26 +1,18 @@
 //! `laguna history`: releases, newest first.
 
-use std::sync::Arc;
-
 use laguna_base::Result;
-use laguna_run::events::Silent;
+use laguna_base::human::thousands;
 use laguna_run::history;
-use tokio_util::sync::CancellationToken;
 
-use super::open;
+use super::open_lake;
 use crate::cli::{Global, HistoryArgs};
-use crate::printer::{Printer, thousands};
+use crate::printer::Printer;
 
 /// Lists releases.
-pub async fn execute(
-    args: &HistoryArgs,
-    global: &Global,
-    printer: &Printer,
-    stop: CancellationToken,
-) -> Result<u8> {
-    let context = open(global, printer, Arc::new(Silent), stop).await?;
+pub async fn execute(args: &HistoryArgs, global: &Global, printer: &Printer) -> Result<u8> {
+    let (_, engine) = open_lake(global).await?;
     let table = args.table.as_deref().map(str::parse).transpose()?;
-    let entries = history::history(context.lake(), table.as_ref(), args.limit).await?;
+    let entries = history::history(engine.lake(), table.as_ref(), args.limit).await?;
     if entries.is_empty() {
         printer.say("nothing was released yet: laguna run releases the project");
     }

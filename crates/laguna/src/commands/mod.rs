@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use laguna_base::{Error, Result, SystemClock};
-use laguna_model::{LoadOptions, Project};
-use laguna_run::{Context, Reporter};
+use laguna_model::{LoadOptions, Place, Project};
+use laguna_query::{Engine, EngineOptions};
+use laguna_store::Lake;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, Global};
@@ -30,9 +31,9 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::Init(args) => init::execute(args, printer),
         Command::Run(args) => run::execute(args, global, printer, stop).await,
         Command::Query(args) => query::execute(args, global, printer, stop).await,
-        Command::History(args) => history::execute(args, global, printer, stop).await,
-        Command::Diff(args) => diff::execute(args, global, printer, stop).await,
-        Command::Rollback(args) => rollback::execute(args, global, printer, stop).await,
+        Command::History(args) => history::execute(args, global, printer).await,
+        Command::Diff(args) => diff::execute(args, global, printer).await,
+        Command::Rollback(args) => rollback::execute(args, global, printer).await,
         Command::Validate(args) => validate::execute(args, global, printer),
         Command::Completions(args) => completions::execute(args, printer),
     }
@@ -108,14 +109,14 @@ fn check_sources(project: &Project) -> Result<()> {
     Error::many(errors).map_or(Ok(()), Err)
 }
 
-/// The project with its lake and an engine over it.
-async fn open(
-    global: &Global,
-    printer: &Printer,
-    reporter: Arc<dyn Reporter>,
-    stop: CancellationToken,
-) -> Result<Context> {
-    Context::open(load(global, printer)?, Arc::new(SystemClock), reporter, stop).await
+/// What the settings say of the lake, and an engine over it. Models are not read: what was released can be looked at
+/// and rolled back while the project is broken.
+async fn open_lake(global: &Global) -> Result<(Place, Engine)> {
+    let place = Project::place(&project_dir(global)?, &load_options(global)?)?;
+    let lake = Lake::open(&place.lake, &place.storage, Arc::new(SystemClock)).await?;
+    let engine =
+        Engine::new(lake, EngineOptions { memory: None, parallel: None })?.with_timezone(place.timezone);
+    Ok((place, engine))
 }
 
 /// A path as people write it.

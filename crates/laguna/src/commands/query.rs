@@ -5,13 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use laguna_base::{Clock, Error, Instant, Result, SystemClock};
-use laguna_model::Project;
 use laguna_query::output::{self, Format, Layout};
-use laguna_query::{Engine, EngineOptions, LakeTables, Moment, Session};
-use laguna_store::Lake;
+use laguna_query::{LakeTables, Moment, Session};
 use tokio_util::sync::CancellationToken;
 
-use super::{load_options, project_dir, shown};
+use super::{open_lake, shown};
 use crate::cli::{Global, OutputFormat, QueryArgs};
 use crate::printer::{Printer, is_closed_pipe, write_error};
 use crate::shell;
@@ -23,8 +21,8 @@ pub async fn execute(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<u8> {
-    let place = Project::place(&project_dir(global)?, &load_options(global)?)?;
-    let lake = Lake::open(&place.lake, &place.storage, Arc::new(SystemClock)).await?;
+    let (place, engine) = open_lake(global).await?;
+    let lake = engine.lake().clone();
     let moment = match (&args.as_of, args.release, &args.run) {
         (Some(text), _, _) => {
             let at = Instant::parse(text, place.timezone)?;
@@ -35,8 +33,6 @@ pub async fn execute(
         (_, _, Some(run)) => Moment::Run(run.clone()),
         _ => Moment::Now,
     };
-    let engine = Engine::new(lake.clone(), EngineOptions { memory: None, parallel: None })?
-        .with_timezone(place.timezone);
     let tables = LakeTables::at(&lake, moment.clone()).await?;
     let now = match moment {
         Moment::AsOf(at) => at,

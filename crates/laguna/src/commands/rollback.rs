@@ -1,26 +1,19 @@
 //! `laguna rollback`: the state of an earlier release, published again.
 
-use std::sync::Arc;
-
 use laguna_base::Result;
-use laguna_run::events::Silent;
-use laguna_run::rollback;
-use tokio_util::sync::CancellationToken;
+use laguna_base::human::count;
+use laguna_run::{code, rollback};
 
-use super::open;
+use super::{open_lake, project_dir};
 use crate::cli::{Global, RollbackArgs};
-use crate::printer::{Printer, count};
+use crate::printer::Printer;
 
 /// Rolls back.
-pub async fn execute(
-    args: &RollbackArgs,
-    global: &Global,
-    printer: &Printer,
-    stop: CancellationToken,
-) -> Result<u8> {
-    let context = open(global, printer, Arc::new(Silent), stop).await?;
+pub async fn execute(args: &RollbackArgs, global: &Global, printer: &Printer) -> Result<u8> {
+    let (_, engine) = open_lake(global).await?;
+    let git_commit = code::git_commit(&project_dir(global)?);
     let tables = args.tables.iter().map(|name| name.parse()).collect::<Result<Vec<_>>>()?;
-    let done = rollback::rollback(&context, args.to, &tables, args.wait).await?;
+    let done = rollback::rollback(engine.lake(), git_commit, args.to, &tables, args.wait).await?;
     if printer.json {
         printer.json_line(
             &serde_json::json!({"event": "done", "release": done.release, "tables": done.tables}),

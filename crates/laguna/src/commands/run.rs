@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use laguna_base::human::{count, thousands};
 use laguna_base::{Instant, Result, SystemClock};
 use laguna_model::Project;
 use laguna_run::Context;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{load, load_options};
 use crate::cli::{CodeOf, Global, RunArgs};
-use crate::printer::{Printer, count, table, thousands};
+use crate::printer::{Printer, table};
 use crate::progress::Progress;
 
 /// Runs the project as asked.

@@ -1,10 +1,11 @@
 //! `laguna validate`: the whole project, without running it.
 
 use laguna_base::Result;
+use laguna_base::human::count;
 
 use super::load;
 use crate::cli::{Global, ValidateArgs};
-use crate::printer::{Printer, count};
+use crate::printer::Printer;
 
 /// Loads everything; an error lists all that is wrong.
 pub fn execute(_: &ValidateArgs, global: &Global, printer: &Printer) -> Result<u8> {

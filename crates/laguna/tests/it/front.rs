@@ -200,7 +200,7 @@ fn wrong_settings_are_found_by_validate_at_their_place() {
         (small().write("laguna.yml", "retries:\n\tattempts: 3\n"), "laguna.yml:2:2: tabs"),
         (small().write("laguna.yml", "timezone: Europe/Amsterdan\n"), "did you mean `Europe/Amsterdam`?"),
         (
-            small().write("laguna.yml", "name: x\nlake: s3://bucket/x\n"),
+            small().write("laguna.yml", "name: x\nlake: ftp://bucket/x\n"),
             "laguna.yml:2:1: lakes on s3:// are not",
         ),
         (dataset(&format!("{files}, csv: {{delimeter: \";\"}}}}\n")), "unknown key `delimeter`"),

@@ -14,7 +14,7 @@ use arrow::datatypes::{
 use laguna_base::Error;
 
 use super::CsvBlock;
-use super::index::{Index, plain};
+use super::index::{Index, plain, strip};
 use crate::evidence::Findings;
 use crate::formats::{BadRow, Parsed, Stop};
 use crate::scalar;
@@ -87,7 +87,7 @@ pub fn parse(block: &CsvBlock, target: &Target) -> Result<Parsed, Stop> {
         .iter()
         .map(|(line, start, end, reason)| BadRow {
             row: number(*line),
-            raw: raw_text(&block.bytes[*start as usize..*end as usize]),
+            raw: raw_text(strip(&block.bytes[*start as usize..*end as usize])),
             json: None,
             reason: reason.clone(),
         })
@@ -96,7 +96,7 @@ pub fn parse(block: &CsvBlock, target: &Target) -> Result<Parsed, Stop> {
         let (start, end) = index.row(*row, width);
         bad.push(BadRow {
             row: number(index.lines[*row]),
-            raw: raw_text(&block.bytes[start..end]),
+            raw: raw_text(strip(&block.bytes[start..end])),
             json: json_of(block, &index, *row),
             reason: reason.clone(),
         });

@@ -1,8 +1,8 @@
-//! Which process owns a run, and whether it still lives.
+//! Which process owns a run or a lease, and whether it still lives.
 
 use std::fs;
 
-/// This process as the owner of a run: `<pid>@<host>/<start>-<boot>`, where `start` is its start time in clock ticks
+/// This process as an owner: `<pid>@<host>/<start>-<boot>`, where `start` is its start time in clock ticks
 /// since the machine's boot and `boot` names that boot, so that a later process with the same number is not taken
 /// for it. Without `/proc` it is `<pid>@<host>`.
 pub fn owner() -> String {
@@ -15,7 +15,7 @@ pub fn owner() -> String {
 }
 
 /// Whether the owner lives; `None` where that cannot be told from here.
-pub(super) fn is_alive(owner: &str) -> Option<bool> {
+pub(crate) fn is_alive(owner: &str) -> Option<bool> {
     let (id, place) = owner.split_once('@')?;
     let id: u32 = id.parse().ok()?;
     let (its_host, mark) = match place.split_once('/') {
