@@ -201,7 +201,7 @@ fn wrong_settings_are_found_by_validate_at_their_place() {
         (small().write("laguna.yml", "timezone: Europe/Amsterdan\n"), "did you mean `Europe/Amsterdam`?"),
         (
             small().write("laguna.yml", "name: x\nlake: ftp://bucket/x\n"),
-            "laguna.yml:2:1: lakes on s3:// are not",
+            "laguna.yml:2:1: lakes on ftp:// are not known",
         ),
         (dataset(&format!("{files}, csv: {{delimeter: \";\"}}}}\n")), "unknown key `delimeter`"),
         (
