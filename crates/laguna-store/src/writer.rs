@@ -13,7 +13,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use tokio::task::JoinHandle;
 
 use crate::content::ContentHash;
@@ -21,6 +21,8 @@ use crate::partition::{Splitter, stored_schema};
 use crate::snapshot::data_path;
 use crate::stats::Seen;
 use crate::{DataFile, Lake};
+
+mod dictionary;
 
 /// Rows and encoded bytes of a row group at most.
 const GROUP_ROWS: usize = 1 << 20;
@@ -140,7 +142,7 @@ impl TableWriter {
         }
         let open = match &mut self.open {
             Some(open) => open,
-            none => none.insert(self.files.open(String::new(), BTreeMap::new())?),
+            none => none.insert(self.files.open(String::new(), BTreeMap::new(), &batch)?),
         };
         self.files.write(open, &batch).await?;
         if open.size() >= self.files.target
@@ -263,7 +265,7 @@ impl TableWriter {
         for batch in std::mem::take(&mut partition.waiting) {
             let open = match &mut partition.open {
                 Some(open) => open,
-                none => none.insert(self.files.open(partition.folder.clone(), partition.values.clone())?),
+                none => none.insert(self.files.open(partition.folder.clone(), partition.values.clone(), &batch)?),
             };
             self.files.write(open, &batch).await?;
             if open.writer.in_progress_size() > GROUP_BYTES / 4 {
@@ -343,12 +345,22 @@ impl Files {
         Error::internal(format!("rows of {} cannot be encoded as Parquet", self.table)).caused_by(error)
     }
 
-    fn open(&self, folder: String, partition_values: BTreeMap<String, Option<String>>) -> Result<OpenFile> {
+    /// A new file, whose first rows are those of `batch`.
+    fn open(
+        &self,
+        folder: String,
+        partition_values: BTreeMap<String, Option<String>>,
+        batch: &RecordBatch,
+    ) -> Result<OpenFile> {
         let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         let location = data_path(&self.table, &path)?;
+        let mut properties = WriterPropertiesBuilder::from(self.properties.clone());
+        for column in dictionary::useless(batch) {
+            properties = properties.set_column_dictionary_enabled(column, false);
+        }
         let options =
-            ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
+            ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Encoded::default(), self.schema.clone(), options)
             .map_err(|error| self.failed(error))?;
         let seen = Seen::new(self.schema.fields());
