@@ -2,6 +2,7 @@
 
 use deltalake_core::{DeltaTableBuilder, checkpoints};
 use laguna_base::{Error, Result, TableName};
+use object_store::PutMode;
 use url::Url;
 
 use crate::Lake;
@@ -22,6 +23,22 @@ impl Lake {
             Ok(Ok(())) => tracing::debug!(%table, version, "wrote a checkpoint"),
             Ok(Err(error)) => tracing::warn!(%table, version, ?error, "cannot write a checkpoint"),
             Err(error) => tracing::warn!(%table, version, %error, "cannot write a checkpoint"),
+        }
+    }
+
+    /// Writes the checkpoint of any version. Readers are still pointed to the newest one.
+    pub(crate) async fn write_old_checkpoint(&self, table: &TableName, version: u64) -> Result<()> {
+        let path = format!("{}/_delta_log/_last_checkpoint", table.path());
+        let hint = self.get(&path).await?;
+        self.write_checkpoint(table, version).await?;
+        let newest =
+            |hint: &bytes::Bytes| serde_json::from_slice::<serde_json::Value>(hint).ok()?["version"].as_u64();
+        match hint {
+            Some(hint) if newest(&hint).is_some_and(|newest| newest > version) => {
+                let put = self.put(&path, hint, PutMode::Overwrite).await;
+                put.map_err(|error| self.write_error(&path, error))
+            }
+            _ => Ok(()),
         }
     }
 

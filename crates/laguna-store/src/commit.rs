@@ -111,6 +111,7 @@ impl Lake {
             partition_columns,
             adds: append.files,
             removes: Vec::new(),
+            rearranges: false,
             transaction: append.transaction,
             note: append.note,
         };
@@ -181,6 +182,47 @@ impl Lake {
     }
 }
 
+impl Lake {
+    /// Commits that `adds` hold the very rows of `removes`, which are files of version `base`: readers see no
+    /// change, and the note of the commit says what the head's said. Another head is a conflict.
+    pub(crate) async fn commit_rewrite(
+        &self,
+        table: &TableName,
+        base: u64,
+        adds: Vec<DataFile>,
+        removes: Vec<DataFile>,
+    ) -> Result<u64> {
+        let head = log::replay(self, table, None).await?;
+        let Some(head) = head.filter(|head| head.version == base) else { return Err(lost(table)) };
+        let mut note = head.note.clone();
+        // The batch landed once; this commit is none.
+        (note.batch, note.files) = (None, Vec::new());
+        note.more.insert(REWRITE.to_string(), true.into());
+        let change = Change {
+            operation: "OPTIMIZE",
+            parameters: json!({}),
+            schema: schema_from_json(&head.metadata.schema_string)?,
+            partition_columns: head.metadata.partition_columns.clone(),
+            adds,
+            removes,
+            rearranges: true,
+            transaction: None,
+            note,
+        };
+        change.commit(self, table, Some(head)).await
+    }
+}
+
+/// Name in [`CommitNote::more`] of the mark of a commit that only arranges rows otherwise.
+const REWRITE: &str = "rewrite";
+
+impl CommitNote {
+    /// Whether the commit only arranges rows otherwise.
+    pub fn is_rewrite(&self) -> bool {
+        self.more.contains_key(REWRITE)
+    }
+}
+
 /// What one commit changes.
 struct Change {
     operation: &'static str,
@@ -189,6 +231,8 @@ struct Change {
     partition_columns: Vec<String>,
     adds: Vec<DataFile>,
     removes: Vec<DataFile>,
+    /// The rows stay the same, only their files are others.
+    rearranges: bool,
     transaction: Option<(String, i64)>,
     note: CommitNote,
 }
@@ -208,6 +252,7 @@ impl Change {
             partition_columns: Vec::new(),
             adds,
             removes,
+            rearranges: false,
             transaction: None,
             note: CommitNote::default(),
         }
@@ -300,9 +345,11 @@ impl Change {
             let txn = Transaction { app_id, version, last_updated: Some(millis) };
             Action { txn: Some(txn), ..Action::default() }
         }));
-        let removes = self.removes.iter().map(|file| Remove::of(file, now));
+        let data_change = !self.rearranges;
+        let removes = self.removes.iter().map(|file| Remove::of(file, now, data_change));
         actions.extend(removes.map(|remove| Action { remove: Some(remove), ..Action::default() }));
-        actions.extend(self.adds.iter().map(|file| Action { add: Some(Add::of(file)), ..Action::default() }));
+        let adds = self.adds.iter().map(|file| Add::of(file, data_change));
+        actions.extend(adds.map(|add| Action { add: Some(add), ..Action::default() }));
 
         let mut content = Vec::new();
         for action in &actions {

@@ -190,7 +190,10 @@ impl ObjectStore for DurableStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let (before, after) = (self.kill.clone(), self.kill.clone());
+        let locations = locations.inspect_ok(move |location| before.step("before delete", location));
+        let deleted = self.inner.delete_stream(locations.boxed());
+        deleted.inspect_ok(move |location| after.step("after delete", location)).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -1,7 +1,8 @@
 //! Which files a raw dataset has landed, so that each lands once.
 //!
 //! The truth is in the notes of the raw table's commits; `_laguna/landed/<dataset>.json` is a cache of them up to one
-//! version, so that a run with nothing to do opens no table.
+//! version, so that a run with nothing to do opens no table. What maintenance deletes from the log is kept in
+//! `_laguna/landed/base/<dataset>.json`.
 
 use std::collections::BTreeMap;
 
@@ -72,23 +73,27 @@ impl Lake {
     /// or when it speaks of another table than the one that is there.
     pub async fn landed(&self, raw: &TableName) -> Result<Landed> {
         if let Some(cached) = cached(self, raw).await? {
-            let version = cached.version;
-            let mut landed = complete(self, raw, cached).await?;
-            landed.recovered = landed.version != version;
-            return Ok(landed);
+            return complete(self, raw, cached).await;
         }
         let versions = log_versions(self, raw).await?;
         let (Some(first), Some(last)) = (versions.first(), versions.last()) else {
             return Ok(Landed::default());
         };
-        if *first != 0 {
-            return Err(Error::stored(format!(
-                "the log of {raw} starts at version {first}: which files landed before it is not known"
-            ))
-            .hint(format!("put {} back from a backup", cache_path(raw))));
-        }
-        let mut landed = Landed { recovered: true, ..Landed::default() };
-        let mut entries = futures::stream::iter(0..=*last)
+        let mut landed = match first {
+            0 => Landed::default(),
+            first => objects::get_json::<Landed>(self, &base_path(raw))
+                .await?
+                .filter(|base| base.version.is_some_and(|version| version + 1 >= *first))
+                .ok_or_else(|| {
+                    Error::stored(format!(
+                        "the log of {raw} starts at version {first}: which files landed before it is not known"
+                    ))
+                    .hint(format!("put {} back from a backup", base_path(raw)))
+                })?,
+        };
+        landed.recovered = true;
+        let start = landed.version.map_or(0, |version| version + 1);
+        let mut entries = futures::stream::iter(start..=*last)
             .map(|version| async move { (version, log_entry(self, raw, version).await) })
             .buffered(16);
         while let Some((version, entry)) = entries.next().await {
@@ -107,6 +112,14 @@ impl Lake {
         };
         let entry = log_mark(self, raw, version).await?;
         objects::put_json(self, &cache_path(raw), &Cache { entry, landed: landed.clone() }).await
+    }
+}
+
+impl Lake {
+    /// Keeps what has landed up to the head aside, so that older log entries are not needed to know it.
+    pub(crate) async fn save_landed_base(&self, raw: &TableName, landed: &Landed) -> Result<()> {
+        objects::put_json(self, &base_path(raw), landed).await?;
+        self.save_landed(raw, landed).await
     }
 }
 
@@ -157,6 +170,7 @@ async fn cached(lake: &Lake, raw: &TableName) -> Result<Option<Landed>> {
 async fn complete(lake: &Lake, raw: &TableName, mut landed: Landed) -> Result<Landed> {
     let mut next = landed.version.map_or(0, |version| version + 1);
     while let Some(entry) = log_entry(lake, raw, next).await? {
+        landed.recovered |= !entry.note.is_rewrite();
         landed.absorb(next, &entry);
         next += 1;
     }
@@ -165,6 +179,11 @@ async fn complete(lake: &Lake, raw: &TableName, mut landed: Landed) -> Result<La
 
 fn cache_path(raw: &TableName) -> Path {
     Path::from(format!("_laguna/landed/{}.json", raw.table))
+}
+
+/// What had landed before the log of `raw` begins: written before entries are deleted.
+fn base_path(raw: &TableName) -> Path {
+    Path::from(format!("_laguna/landed/base/{}.json", raw.table))
 }
 
 fn entry_path(table: &TableName, version: u64) -> Path {

@@ -13,6 +13,7 @@ pub mod latest;
 pub mod lease;
 pub mod ledger;
 mod log;
+pub mod maintain;
 mod objects;
 mod partition;
 mod place;

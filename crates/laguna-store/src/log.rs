@@ -4,12 +4,14 @@
 //! that change nothing for us), checkpoints in one or several Parquet files. What would make rows come out wrong
 //! (deletion vectors, column mapping, an unknown feature) is refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use laguna_base::{Error, Instant, Result, TableName};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode};
+use object_store::{ObjectMeta, ObjectStoreExt, PutMode};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -125,13 +127,13 @@ pub(crate) struct Remove {
 }
 
 impl Add {
-    pub(crate) fn of(file: &DataFile) -> Add {
+    pub(crate) fn of(file: &DataFile, data_change: bool) -> Add {
         Add {
             path: encode(&file.path),
             partition_values: file.partition_values.clone(),
             size: file.size,
             modification_time: file.modified.as_micros().div_euclid(1000),
-            data_change: true,
+            data_change,
             stats: file.stats.clone(),
             deletion_vector: None,
         }
@@ -139,11 +141,11 @@ impl Add {
 }
 
 impl Remove {
-    pub(crate) fn of(file: &DataFile, at: Instant) -> Remove {
+    pub(crate) fn of(file: &DataFile, at: Instant, data_change: bool) -> Remove {
         Remove {
             path: encode(&file.path),
             deletion_timestamp: Some(at.as_micros().div_euclid(1000)),
-            data_change: true,
+            data_change,
             extended_file_metadata: Some(true),
             partition_values: Some(file.partition_values.clone()),
             size: Some(file.size),
@@ -174,55 +176,110 @@ pub(crate) fn entry(table: &TableName, version: u64) -> String {
 }
 
 /// What a log's folder holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Listing {
-    /// Versions that have an entry, sorted.
-    pub commits: Vec<u64>,
+    /// Versions that have an entry, and when it was put, by the store's clock.
+    pub commits: BTreeMap<u64, DateTime<Utc>>,
     /// Complete checkpoints: version to the paths of its parts.
     pub checkpoints: BTreeMap<u64, Vec<Path>>,
 }
 
 impl Listing {
-    pub(crate) fn newest(&self) -> Option<u64> {
-        self.commits.last().copied().max(self.checkpoints.keys().next_back().copied())
+    /// Sorts out the objects of a log's folder; others are passed over.
+    pub(crate) fn of(objects: impl IntoIterator<Item = ObjectMeta>) -> Listing {
+        let mut listing = Listing::default();
+        let mut parts: BTreeMap<(u64, usize), Vec<Path>> = BTreeMap::new();
+        for object in objects {
+            let Some((version, rest)) = object.location.filename().and_then(version_of) else { continue };
+            if rest == ".json" {
+                listing.commits.insert(version, object.last_modified);
+            } else if rest == ".checkpoint.parquet" {
+                listing.checkpoints.insert(version, vec![object.location]);
+            } else if let Some(numbers) =
+                rest.strip_prefix(".checkpoint.").and_then(|rest| rest.strip_suffix(".parquet"))
+                && let Some((_, count)) = numbers.split_once('.')
+                && let Ok(count) = count.parse::<usize>()
+            {
+                parts.entry((version, count)).or_default().push(object.location);
+            }
+        }
+        for ((version, count), paths) in parts {
+            if paths.len() == count {
+                listing.checkpoints.entry(version).or_insert(paths);
+            }
+        }
+        listing
     }
+
+    pub(crate) fn newest(&self) -> Option<u64> {
+        let commit = self.commits.keys().next_back().copied();
+        commit.max(self.checkpoints.keys().next_back().copied())
+    }
+
+    fn has(&self, version: u64) -> bool {
+        self.commits.contains_key(&version) || self.checkpoints.contains_key(&version)
+    }
+
+    /// The newest checkpoint at or before `version`, and the first entry after it.
+    fn base(&self, version: u64) -> (Option<(u64, &Vec<Path>)>, u64) {
+        let checkpoint = self.checkpoints.range(..=version).next_back().map(|(at, paths)| (*at, paths));
+        (checkpoint, checkpoint.map_or(0, |(at, _)| at + 1))
+    }
+
+    /// The versions that are there, as people write them: `0 to 3, 7`.
+    fn valid(&self) -> String {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for version in self.commits.keys().chain(self.checkpoints.keys()).collect::<BTreeSet<_>>() {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == *version => *last = *version,
+                _ => runs.push((*version, *version)),
+            }
+        }
+        let text = |(first, last): &(u64, u64)| match first == last {
+            true => first.to_string(),
+            false => format!("{first} to {last}"),
+        };
+        runs.iter().map(text).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The version that an object of a log's folder speaks of, and the rest of its name.
+pub(crate) fn version_of(name: &str) -> Option<(u64, &str)> {
+    let (version, rest) = name.split_at_checked(20)?;
+    Some((version.parse().ok()?, rest))
 }
 
 pub(crate) async fn list(lake: &Lake, table: &TableName) -> Result<Listing> {
     let path = folder(table);
-    let prefix = Path::from(path.as_str());
-    let mut listing = Listing::default();
-    let mut parts: BTreeMap<(u64, usize), Vec<Path>> = BTreeMap::new();
-    let mut objects = lake.objects().list(Some(&prefix));
-    while let Some(object) = objects.try_next().await.map_err(|error| lake.read_error(&path, error))? {
-        let Some(name) = object.location.filename() else { continue };
-        let Some((version, rest)) = name.split_at_checked(20) else { continue };
-        let Ok(version) = version.parse::<u64>() else { continue };
-        if rest == ".json" {
-            listing.commits.push(version);
-        } else if rest == ".checkpoint.parquet" {
-            listing.checkpoints.insert(version, vec![object.location]);
-        } else if let Some(numbers) =
-            rest.strip_prefix(".checkpoint.").and_then(|rest| rest.strip_suffix(".parquet"))
-            && let Some((_, count)) = numbers.split_once('.')
-            && let Ok(count) = count.parse::<usize>()
-        {
-            parts.entry((version, count)).or_default().push(object.location);
-        }
-    }
-    for ((version, count), paths) in parts {
-        if paths.len() == count {
-            listing.checkpoints.entry(version).or_insert(paths);
-        }
-    }
-    listing.commits.sort_unstable();
-    listing.commits.dedup();
-    Ok(listing)
+    let objects = lake.objects().list(Some(&Path::from(path.as_str())));
+    let objects: Vec<ObjectMeta> =
+        objects.try_collect().await.map_err(|error| lake.read_error(&path, error))?;
+    Ok(Listing::of(objects))
 }
 
 /// The state at `version`, or at the newest; `None` when the table does not exist.
 pub(crate) async fn replay(lake: &Lake, table: &TableName, version: Option<u64>) -> Result<Option<State>> {
-    let listing = list(lake, table).await?;
+    let mut listing = list(lake, table).await?;
+    loop {
+        let error = match replay_listed(lake, table, version, &listing).await {
+            Err(error) => error,
+            done => return done,
+        };
+        // Maintenance may have deleted what was listed: what is there now decides.
+        let now = list(lake, table).await?;
+        if now == listing {
+            return Err(error);
+        }
+        listing = now;
+    }
+}
+
+async fn replay_listed(
+    lake: &Lake,
+    table: &TableName,
+    version: Option<u64>,
+    listing: &Listing,
+) -> Result<Option<State>> {
     let Some(newest) = listing.newest() else {
         return match version {
             None => Ok(None),
@@ -230,32 +287,19 @@ pub(crate) async fn replay(lake: &Lake, table: &TableName, version: Option<u64>)
         };
     };
     let target = version.unwrap_or(newest);
-    let checkpoint = listing.checkpoints.range(..=target).next_back();
-    let oldest = listing.checkpoints.keys().next().copied().into_iter().chain(first_run(&listing)).min();
-    if target > newest || oldest.is_none_or(|oldest| target < oldest) {
-        return Err(Error::project(format!("{table} has no version {target}"))
-            .hint(format!("valid are {} to {newest}", oldest.unwrap_or(newest))));
+    let (checkpoint, start) = listing.base(target);
+    if target > newest || !listing.has(target) || (checkpoint.is_none() && !listing.has(0)) {
+        let hint = match target < newest {
+            true => format!("valid are {}; `laguna maintain` deletes old versions", listing.valid()),
+            false => format!("valid are {}", listing.valid()),
+        };
+        return Err(Error::project(format!("{table} has no version {target}")).hint(hint));
     }
     let mut replay = Replay::default();
-    let start = match checkpoint {
-        Some((at, paths)) => {
-            for path in paths {
-                replay.read_checkpoint(lake, table, path).await?;
-            }
-            at + 1
-        }
-        None => 0,
-    };
-    let mut entries = futures::stream::iter(start..=target)
-        .map(|version| async move { Ok::<_, Error>((version, read_entry(lake, table, version).await?)) })
-        .buffered(READS);
-    while let Some((version, bytes)) = entries.try_next().await? {
-        let bytes = bytes.ok_or_else(|| {
-            Error::stored(format!("version {version} is missing from the log of {table}"))
-                .hint("a log entry was deleted by hand: restore it from a backup")
-        })?;
-        replay.apply_entry(table, version, &bytes)?;
+    if let Some((_, paths)) = checkpoint {
+        replay.read_checkpoints(lake, table, paths).await?;
     }
+    replay.read_entries(lake, table, start..=target).await?;
     if replay.note.is_none() {
         // A checkpoint keeps no notes: look for the newest one before it.
         for version in (0..start).rev() {
@@ -269,9 +313,36 @@ pub(crate) async fn replay(lake: &Lake, table: &TableName, version: Option<u64>)
     replay.finish(lake, table, target).await.map(Some)
 }
 
-/// The first version of an unbroken log: only 0 starts one without a checkpoint.
-fn first_run(listing: &Listing) -> Option<u64> {
-    listing.commits.first().copied().filter(|version| *version == 0)
+/// The files that any of `versions` names, and the bytes of each. Reads each entry once.
+pub(crate) async fn files_of(
+    lake: &Lake,
+    table: &TableName,
+    listing: &Listing,
+    versions: &BTreeSet<u64>,
+) -> Result<HashMap<String, u64>> {
+    let mut found = HashMap::new();
+    let mut replay = Replay::default();
+    let mut next = 0;
+    for version in versions {
+        let (checkpoint, start) = listing.base(*version);
+        if start > next
+            && let Some((_, paths)) = checkpoint
+        {
+            replay = Replay::default();
+            replay.read_checkpoints(lake, table, paths).await?;
+            next = start;
+        }
+        replay.read_entries(lake, table, next..=*version).await?;
+        next = version + 1;
+        found.extend(replay.files.iter().map(|(path, add)| (path.clone(), add.size)));
+    }
+    Ok(found)
+}
+
+/// Whether the entry of `version` holds a note of Laguna.
+pub(crate) async fn has_note(lake: &Lake, table: &TableName, version: u64) -> Result<bool> {
+    let Some(bytes) = read_entry(lake, table, version).await? else { return Ok(false) };
+    Ok(note_of(table, version, &bytes)?.is_some())
 }
 
 pub(crate) async fn read_entry(lake: &Lake, table: &TableName, version: u64) -> Result<Option<bytes::Bytes>> {
@@ -309,7 +380,7 @@ pub(crate) async fn named_paths(lake: &Lake, table: &TableName) -> Result<std::c
         replay.read_checkpoint(lake, table, path).await?;
         named.extend(replay.files.drain().map(|(path, _)| path));
     }
-    for version in listing.commits {
+    for version in listing.commits.into_keys() {
         let Some(bytes) = read_entry(lake, table, version).await? else { continue };
         for action in parse(table, version, &bytes)? {
             named.extend(action.add.map(|add| decode(&add.path)));
@@ -353,6 +424,32 @@ impl Replay {
         }
         self.metadata = action.meta_data.or(self.metadata.take());
         self.protocol = action.protocol.or(self.protocol.take());
+    }
+
+    async fn read_checkpoints(&mut self, lake: &Lake, table: &TableName, paths: &[Path]) -> Result<()> {
+        for path in paths {
+            self.read_checkpoint(lake, table, path).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_entries(
+        &mut self,
+        lake: &Lake,
+        table: &TableName,
+        versions: RangeInclusive<u64>,
+    ) -> Result<()> {
+        let mut entries = futures::stream::iter(versions)
+            .map(|version| async move { Ok::<_, Error>((version, read_entry(lake, table, version).await?)) })
+            .buffered(READS);
+        while let Some((version, bytes)) = entries.try_next().await? {
+            let bytes = bytes.ok_or_else(|| {
+                Error::stored(format!("version {version} is missing from the log of {table}"))
+                    .hint("a log entry was deleted by hand: restore it from a backup")
+            })?;
+            self.apply_entry(table, version, &bytes)?;
+        }
+        Ok(())
     }
 
     async fn read_checkpoint(&mut self, lake: &Lake, table: &TableName, path: &Path) -> Result<()> {

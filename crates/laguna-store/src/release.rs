@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Lake;
 use crate::content::ContentHash;
+use kept::Kept;
 
+pub(crate) mod kept;
 mod publish;
 mod record;
 #[cfg(test)]
@@ -125,10 +127,16 @@ impl Lake {
             return Err(Error::project(format!("there is no release {number}"))
                 .hint(format!("releases 1 to {} exist", newest.release.number)));
         }
+        let kept = Kept::read(self).await?;
+        if !kept.holds(number) {
+            return Err(Error::project(format!("release {number} is no longer kept"))
+                .hint(format!("kept are {}", kept.text(newest.release.number))));
+        }
         Ok(redactions.apply(record::resolve(self, number).await?))
     }
 
-    /// The newest release at or before `at`. Before the first release: an error that says when the first was.
+    /// The newest release at or before `at`. Before the first release, or the oldest one that is kept: an error that
+    /// says when that was.
     pub async fn release_as_of(&self, at: Instant) -> Result<Release> {
         let Some(newest) = record::newest(self).await? else {
             return Err(nothing_released());
@@ -138,7 +146,8 @@ impl Lake {
             return Ok(redactions.apply(newest.release));
         }
         // Times grow with numbers: `found` is the largest number known to be in time, `late` one that is not.
-        let (mut found, mut late) = (0, newest.release.number);
+        let oldest = Kept::read(self).await?.oldest;
+        let (mut found, mut late) = (oldest - 1, newest.release.number);
         while late - found > 1 {
             let middle = found + (late - found) / 2;
             if record::read(self, middle).await?.time <= at {
@@ -147,26 +156,35 @@ impl Lake {
                 late = middle;
             }
         }
-        if found == 0 {
-            let first = record::read(self, 1).await?;
+        if found < oldest {
+            let first = record::read(self, oldest).await?;
+            if oldest > 1 {
+                return Err(Error::project(format!("what was released at {at} is no longer kept"))
+                    .hint(format!("the oldest release that is kept is {oldest}, of {}", first.time)));
+            }
             return Err(Error::project(format!("nothing was released at {at} yet"))
                 .hint(format!("the first release was at {}", first.time)));
         }
         Ok(redactions.apply(record::resolve(self, found).await?))
     }
 
-    /// All releases, newest first, at most `limit`.
+    /// All releases that are kept, newest first, at most `limit`.
     pub async fn releases(&self, limit: Option<usize>) -> Result<Vec<Release>> {
         let Some(newest) = record::newest(self).await? else { return Ok(Vec::new()) };
         let redactions = record::redactions(self, newest.redactions).await?;
-        let last = newest.release.number;
-        let first = match limit {
-            Some(0) => return Ok(Vec::new()),
-            Some(limit) => last.saturating_sub(limit as u64 - 1).max(1),
-            None => 1,
+        let (kept, last) = (Kept::read(self).await?, newest.release.number);
+        let limit = limit.unwrap_or(usize::MAX);
+        let first = last.saturating_sub(limit as u64).max(kept.oldest - 1) + 1;
+        let mut releases = match limit {
+            0 => Vec::new(),
+            _ => record::resolve_range(self, first, last).await?,
         };
-        let mut releases = record::resolve_range(self, first, last).await?;
         releases.reverse();
+        for number in kept.tagged.iter().rev() {
+            if releases.len() < limit {
+                releases.push(record::resolve(self, *number).await?);
+            }
+        }
         Ok(releases.into_iter().map(|release| redactions.apply(release)).collect())
     }
 

@@ -122,7 +122,7 @@ async fn look(lake: &Lake, name: &str) -> Result<BTreeMap<u64, Seen>> {
 }
 
 /// What time it is at the store, whose clock dates all objects.
-async fn store_time(lake: &Lake) -> Result<DateTime<Utc>> {
+pub(crate) async fn store_time(lake: &Lake) -> Result<DateTime<Utc>> {
     let path = Path::from(format!("{TEMPORARY}/clock-{}", uuid::Uuid::now_v7().simple()));
     let failed = |error| lake.write_error(path.as_ref(), error);
     lake.objects().put(&path, "".into()).await.map_err(failed)?;

@@ -95,7 +95,7 @@ fn rebase(
     for (name, table) in &mut release.tables {
         let before = current.and_then(|current| current.tables.get(name));
         table.since = match before {
-            Some(before) if is_same_version(before, table) => before.since,
+            Some(before) if is_same_version(before, table) || is_rearranged(before, table) => before.since,
             _ => release.number,
         };
     }
@@ -108,6 +108,14 @@ fn differing(
 ) -> BTreeSet<TableName> {
     let names = one.keys().chain(other.keys());
     names.filter(|name| one.get(name) != other.get(name)).cloned().collect()
+}
+
+/// Whether maintenance wrote the rows of `before` to other files: the release that brought them stays the same.
+fn is_rearranged(before: &ReleasedTable, now: &ReleasedTable) -> bool {
+    now.since == before.since
+        && now.fingerprint == before.fingerprint
+        && now.content.is_some()
+        && now.content == before.content
 }
 
 fn is_same_version(one: &ReleasedTable, other: &ReleasedTable) -> bool {

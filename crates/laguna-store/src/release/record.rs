@@ -128,7 +128,7 @@ fn is_full(number: u64) -> bool {
 }
 
 /// The last full record at or before `number`.
-fn full_before(number: u64) -> u64 {
+pub(super) fn full_before(number: u64) -> u64 {
     (number.max(1) - 1) / FULL_EVERY * FULL_EVERY + 1
 }
 
@@ -156,19 +156,25 @@ pub(super) async fn resolve(lake: &Lake, number: u64) -> Result<Release> {
 
 /// Releases `first` to `last`, oldest first.
 pub(super) async fn resolve_range(lake: &Lake, first: u64, last: u64) -> Result<Vec<Release>> {
+    let mut releases = Vec::new();
+    visit(lake, first, last, |release| releases.push(release.clone())).await?;
+    Ok(releases)
+}
+
+/// Shows releases `first` to `last`, oldest first; only one at a time is in memory.
+pub(super) async fn visit(lake: &Lake, first: u64, last: u64, mut show: impl FnMut(&Release)) -> Result<()> {
     let mut records = futures::stream::iter(full_before(first)..=last)
         .map(|number| read(lake, number))
         .buffered(FULL_EVERY as usize);
-    let mut releases = Vec::new();
     let mut parent: Option<Release> = None;
     while let Some(record) = records.try_next().await? {
         let release = record.on(parent.take())?;
         if release.number >= first {
-            releases.push(release.clone());
+            show(&release);
         }
         parent = Some(release);
     }
-    Ok(releases)
+    Ok(())
 }
 
 /// The newest release. The hint saves reading its ancestors; it is only believed as far as the records agree: the
@@ -208,23 +214,27 @@ async fn from_hint(lake: &Lake) -> Result<Option<(Newest, Option<Record>)>> {
 }
 
 async fn from_listing(lake: &Lake) -> Result<Option<Newest>> {
+    let Some(last) = numbers(lake).await?.last().copied() else { return Ok(None) };
+    let release = resolve(lake, last).await?;
+    let redactions = read(lake, last).await?.redactions;
+    Ok(Some(Newest { release, redactions }))
+}
+
+/// Numbers of the records that are there.
+pub(super) async fn numbers(lake: &Lake) -> Result<BTreeSet<u64>> {
     let folder = Path::from("_laguna/releases");
-    let mut last = None;
+    let mut found = BTreeSet::new();
     let mut entries = lake.objects().list(Some(&folder));
     loop {
         match entries.try_next().await {
             Ok(Some(entry)) => {
                 let name = entry.location.filename().and_then(|name| name.strip_suffix(".json"));
-                last = last.max(name.and_then(|name| name.parse::<u64>().ok()));
+                found.extend(name.and_then(|name| name.parse::<u64>().ok()));
             }
-            Ok(None) | Err(object_store::Error::NotFound { .. }) => break,
+            Ok(None) | Err(object_store::Error::NotFound { .. }) => return Ok(found),
             Err(error) => return Err(Error::storage("cannot list the releases").caused_by(error)),
         }
     }
-    let Some(last) = last else { return Ok(None) };
-    let release = resolve(lake, last).await?;
-    let redactions = read(lake, last).await?.redactions;
-    Ok(Some(Newest { release, redactions }))
 }
 
 /// Leaves the hint for the next reader. Losing it costs that reader a listing, so a failure is only logged.
