@@ -13,6 +13,7 @@ use crate::checkpoint::INTERVAL;
 use crate::log::{self, Action, Add, Metadata, Protocol, Remove, State, Transaction};
 use crate::snapshot::data_path;
 use crate::types::{merge, schema_from_json, schema_to_json};
+use crate::forget::Target;
 use crate::{DataFile, Lake, Snapshot, Staged};
 
 /// What Laguna keeps in `commitInfo.laguna` of each of its commits.
@@ -111,6 +112,7 @@ impl Lake {
             partition_columns,
             adds: append.files,
             removes: Vec::new(),
+            removed_at: None,
             transaction: append.transaction,
             note: append.note,
         };
@@ -159,6 +161,33 @@ impl Lake {
         change.commit(self, table, Some(head)).await
     }
 
+    /// Commits `target` as `version` of `table`, in place of all that the head before it has. Idempotent: a commit of
+    /// the same run at that version is not repeated. What is removed counts as long gone, so that checkpoints do not
+    /// name it any more.
+    pub(crate) async fn supersede(&self, table: &TableName, version: u64, target: &Target) -> Result<()> {
+        let head = log::replay(self, table, None).await?;
+        match head.as_ref().map(|head| head.version) {
+            Some(head) if head + 1 == version => {}
+            Some(head) if head >= version => {
+                let entry = crate::landed::log_entry(self, table, version).await?;
+                return match entry.is_some_and(|entry| entry.note.run == target.note.run) {
+                    true => Ok(()),
+                    false => Err(lost(table)),
+                };
+            }
+            _ => return Err(lost(table)),
+        }
+        let change = Change {
+            operation: "DELETE",
+            schema: schema_from_json(&target.schema)?,
+            partition_columns: target.partition_columns.clone(),
+            removed_at: Some(Instant::from_micros(0)),
+            note: target.note.clone(),
+            ..Change::between(head.as_ref(), target.files.clone())
+        };
+        change.commit(self, table, head).await.map(|_| ())
+    }
+
     /// Refuses to bring back files that are gone.
     async fn check_present(&self, table: &TableName, files: &[DataFile]) -> Result<()> {
         // Owned paths, because a stream that borrows from the files cannot move between threads.
@@ -189,6 +218,8 @@ struct Change {
     partition_columns: Vec<String>,
     adds: Vec<DataFile>,
     removes: Vec<DataFile>,
+    /// When the removed files went; `None` is the time of the commit.
+    removed_at: Option<Instant>,
     transaction: Option<(String, i64)>,
     note: CommitNote,
 }
@@ -208,6 +239,7 @@ impl Change {
             partition_columns: Vec::new(),
             adds,
             removes,
+            removed_at: None,
             transaction: None,
             note: CommitNote::default(),
         }
@@ -300,7 +332,7 @@ impl Change {
             let txn = Transaction { app_id, version, last_updated: Some(millis) };
             Action { txn: Some(txn), ..Action::default() }
         }));
-        let removes = self.removes.iter().map(|file| Remove::of(file, now));
+        let removes = self.removes.iter().map(|file| Remove::of(file, self.removed_at.unwrap_or(now)));
         actions.extend(removes.map(|remove| Action { remove: Some(remove), ..Action::default() }));
         actions.extend(self.adds.iter().map(|file| Action { add: Some(Add::of(file)), ..Action::default() }));
 

@@ -190,7 +190,9 @@ impl ObjectStore for DurableStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let kill = self.kill.clone();
+        let steps = locations.inspect_ok(move |location| kill.step("before delete", location));
+        self.inner.delete_stream(steps.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
