@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn values_are_found_and_masked() {
-        let predicate = Predicate::parse("email = 'a@b.c' -- him\n AND id IN (7, 8.5) OR \"Name\" LIKE '%Ann%'").unwrap();
+        let predicate =
+            Predicate::parse("email = 'a@b.c' -- him\n AND id IN (7, 8.5) OR \"Name\" LIKE '%Ann%'").unwrap();
         assert_eq!(predicate.masked(), "email = ? AND id IN (?, ?) OR \"Name\" LIKE ?");
         assert_eq!(predicate.values(), ["a@b.c", "7", "8.5", "Ann"]);
         for wrong in ["", "  ", "a = 1; b", "true) OR (true", "(a = 1", "a = 'x"] {

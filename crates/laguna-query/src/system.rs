@@ -189,8 +189,10 @@ async fn files(lake: &Lake) -> Result<RecordBatch> {
 /// head.
 async fn erasures(lake: &Lake) -> Result<RecordBatch> {
     let erasures = lake.erasures().await?;
-    let all: Vec<_> =
-        erasures.iter().flat_map(|receipt| receipt.tables.iter().map(move |table| (receipt, table))).collect();
+    let all: Vec<_> = erasures
+        .iter()
+        .flat_map(|receipt| receipt.tables.iter().map(move |table| (receipt, table)))
+        .collect();
     rows(vec![
         ("erasure", texts(all.iter().map(|(receipt, _)| Some(receipt.id.clone())))),
         ("time", times(all.iter().map(|(receipt, _)| Some(receipt.time)))),

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::checkpoint::INTERVAL;
+use crate::forget::Target;
 use crate::log::{self, Action, Add, Metadata, Protocol, Remove, State, Transaction};
 use crate::snapshot::data_path;
 use crate::types::{merge, schema_from_json, schema_to_json};
-use crate::forget::Target;
 use crate::{DataFile, Lake, Snapshot, Staged};
 
 /// What Laguna keeps in `commitInfo.laguna` of each of its commits.

@@ -12,7 +12,6 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use crate::content::ContentHash;
 use crate::release::Redaction;
 use crate::{CommitNote, DataFile, Lake, objects};
 
@@ -23,8 +22,10 @@ const FOLDER: &str = "_laguna/erasures";
 pub struct Erasure {
     /// What is told afterwards.
     pub receipt: Receipt,
-    /// Tables whose versions are replaced. Everything else in their folders goes.
+    /// Tables whose versions are replaced.
     pub tables: Vec<Superseded>,
+    /// Tables, those included, of which staged versions go and every file that their log does not name.
+    pub touched: Vec<TableName>,
     /// What stands for the released versions.
     pub redaction: Redaction,
 }
@@ -108,7 +109,10 @@ impl Lake {
         self.check_fences().await?;
         match objects::put_json_if_absent(self, &unfinished(), erasure).await? {
             true => Ok(()),
-            false => Err(Error::conflict("another erasure is not finished").hint("run again: it is finished first")),
+            false => {
+                Err(Error::conflict("another erasure is not finished")
+                    .hint("run again: it is finished first"))
+            }
         }
     }
 
@@ -123,12 +127,12 @@ impl Lake {
 
     /// All that was forgotten, oldest first.
     pub async fn erasures(&self) -> Result<Vec<Receipt>> {
-        let mut paths: Vec<Path> = match self.objects().list(Some(&Path::from(FOLDER))).try_collect::<Vec<_>>().await
-        {
-            Ok(entries) => entries.into_iter().map(|entry| entry.location).collect(),
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(error) => return Err(self.read_error(FOLDER, error)),
-        };
+        let mut paths: Vec<Path> =
+            match self.objects().list(Some(&Path::from(FOLDER))).try_collect::<Vec<_>>().await {
+                Ok(entries) => entries.into_iter().map(|entry| entry.location).collect(),
+                Err(object_store::Error::NotFound { .. }) => Vec::new(),
+                Err(error) => return Err(self.read_error(FOLDER, error)),
+            };
         paths.retain(|path| *path != unfinished());
         paths.sort_unstable();
         let mut receipts = Vec::with_capacity(paths.len());
@@ -154,15 +158,5 @@ impl Target {
         note: CommitNote,
     ) -> Target {
         Target { schema, partition_columns, files, note: CommitNote { run: Some(id.to_string()), ..note } }
-    }
-
-    /// Rows of the version.
-    pub fn rows(&self) -> u64 {
-        self.files.iter().map(|file| file.rows).sum()
-    }
-
-    /// Hash of its content, for models.
-    pub fn content(&self) -> Option<ContentHash> {
-        self.note.content
     }
 }

@@ -270,8 +270,10 @@ pub(crate) async fn replay(lake: &Lake, table: &TableName, version: Option<u64>)
     if replay.protocol.is_none()
         && let Some(first) = listing.checkpoints.keys().next().filter(|first| **first > target)
     {
-        return Err(Error::project(format!("{table} has no version {target} any more: rows of it were forgotten"))
-            .hint(format!("valid are {first} to {newest}")));
+        return Err(Error::project(format!(
+            "{table} has no version {target} any more: rows of it were forgotten"
+        ))
+        .hint(format!("valid are {first} to {newest}")));
     }
     replay.finish(lake, table, target).await.map(Some)
 }

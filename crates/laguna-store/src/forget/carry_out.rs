@@ -15,7 +15,7 @@ use crate::snapshot::data_path;
 use crate::{DataFile, Lake, objects};
 
 pub(super) async fn carry_out(lake: &Lake, erasure: Erasure) -> Result<Receipt> {
-    let Erasure { mut receipt, tables, redaction } = erasure;
+    let Erasure { mut receipt, tables, touched, redaction } = erasure;
     lake.prepare_for_writing().await?;
     for superseded in &tables {
         for (version, target) in (superseded.first..).zip(&superseded.targets) {
@@ -33,9 +33,12 @@ pub(super) async fn carry_out(lake: &Lake, erasure: Erasure) -> Result<Receipt> 
     for superseded in &tables {
         log::cut(lake, superseded).await?;
     }
-    drop_staged(lake, &tables).await?;
-    for superseded in &tables {
-        sweep(lake, superseded).await?;
+    drop_staged(lake, &touched).await?;
+    for table in &touched {
+        sweep(lake, table).await?;
+    }
+    for superseded in tables.iter().filter(|superseded| superseded.table.tier == Tier::Latest) {
+        sweep_tombstones(lake, superseded).await?;
     }
     if let Some((raw, landed)) = landed {
         // Else the next run would take the new version for a batch that was left half done.
@@ -46,10 +49,10 @@ pub(super) async fn carry_out(lake: &Lake, erasure: Erasure) -> Result<Receipt> 
     Ok(receipt)
 }
 
-/// Staged versions of the tables, with all that they hold.
-async fn drop_staged(lake: &Lake, tables: &[Superseded]) -> Result<()> {
+/// Forgets the manifests of staged versions: what no log names is swept.
+async fn drop_staged(lake: &Lake, touched: &[TableName]) -> Result<()> {
     for (run, table) in lake.staged_tables().await? {
-        if tables.iter().any(|superseded| superseded.table == table)
+        if touched.contains(&table)
             && let Some(staged) = lake.staged(&table, Some(&run)).await?
         {
             lake.drop_manifest(&staged).await?;
@@ -58,21 +61,24 @@ async fn drop_staged(lake: &Lake, tables: &[Superseded]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes every file of a table that no new version names.
-async fn sweep(lake: &Lake, superseded: &Superseded) -> Result<()> {
-    let table = &superseded.table;
-    let kept: Vec<DataFile> = superseded.targets.iter().flat_map(|target| target.files.clone()).collect();
-    for path in files_besides(lake, table, &kept).await? {
-        objects::delete(lake, &path).await?;
+/// Deletes every file in the folder of a table that its log does not name.
+async fn sweep(lake: &Lake, table: &TableName) -> Result<()> {
+    let named = crate::log::named_paths(lake, table).await?;
+    let named = named.iter().map(|path| data_path(table, path)).collect::<Result<HashSet<_>>>()?;
+    for path in files_of(lake, table).await? {
+        if !named.contains(&path) {
+            objects::delete(lake, &path).await?;
+        }
     }
-    if table.tier != Tier::Latest {
-        return Ok(());
-    }
-    // Keys of deleted rows lie aside.
-    let tombstones: HashSet<&str> =
+    Ok(())
+}
+
+/// Deletes the keys of deleted rows that earlier versions kept aside.
+async fn sweep_tombstones(lake: &Lake, superseded: &Superseded) -> Result<()> {
+    let kept: HashSet<&str> =
         superseded.targets.iter().filter_map(|target| target.note.tombstones.as_deref()).collect();
-    for path in list(lake, &format!("_laguna/tombstones/{}", table.table)).await? {
-        if !tombstones.contains(path.as_ref()) {
+    for path in list(lake, &format!("_laguna/tombstones/{}", superseded.table.table)).await? {
+        if !kept.contains(path.as_ref()) {
             objects::delete(lake, &path).await?;
         }
     }
@@ -80,11 +86,17 @@ async fn sweep(lake: &Lake, superseded: &Superseded) -> Result<()> {
 }
 
 pub(super) async fn files_besides(lake: &Lake, table: &TableName, kept: &[DataFile]) -> Result<Vec<Path>> {
-    let kept: HashSet<Path> =
-        kept.iter().map(|file| data_path(table, &file.path)).collect::<Result<_>>()?;
+    let kept: HashSet<Path> = kept.iter().map(|file| data_path(table, &file.path)).collect::<Result<_>>()?;
+    let mut paths = files_of(lake, table).await?;
+    paths.retain(|path| !kept.contains(path));
+    Ok(paths)
+}
+
+/// Every object in the folder of a table that is not of its log.
+async fn files_of(lake: &Lake, table: &TableName) -> Result<Vec<Path>> {
     let log = Path::from(crate::log::folder(table));
     let mut paths = list(lake, &table.path()).await?;
-    paths.retain(|path| !kept.contains(path) && !path.prefix_matches(&log));
+    paths.retain(|path| !path.prefix_matches(&log));
     Ok(paths)
 }
 

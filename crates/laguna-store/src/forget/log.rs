@@ -23,7 +23,9 @@ pub(super) async fn cut(lake: &Lake, superseded: &Superseded) -> Result<()> {
     }
     let folder = Path::from(log::folder(table));
     for path in carry_out::list(lake, folder.as_ref()).await? {
-        let Some((version, rest)) = path.filename().and_then(|name| name.split_at_checked(20)) else { continue };
+        let Some((version, rest)) = path.filename().and_then(|name| name.split_at_checked(20)) else {
+            continue;
+        };
         let Ok(version) = version.parse::<u64>() else { continue };
         let is_entry = rest == ".json";
         if is_entry && (version == *first || (version < *first && table.tier == Tier::Raw)) {
@@ -38,7 +40,8 @@ pub(super) async fn cut(lake: &Lake, superseded: &Superseded) -> Result<()> {
 /// Leaves of one entry what says who committed it and which transactions; a checkpoint tells the rest.
 async fn keep_notes(lake: &Lake, table: &TableName, version: u64, path: &Path) -> Result<()> {
     let Some(bytes) = objects::get(lake, path).await? else { return Ok(()) };
-    let damaged = |error| Error::stored(format!("version {version} in the log of {table} is damaged")).caused_by(error);
+    let damaged =
+        |error| Error::stored(format!("version {version} in the log of {table} is damaged")).caused_by(error);
     let mut kept = Vec::with_capacity(bytes.len().min(4096));
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         let mut action: Value = serde_json::from_slice(line).map_err(damaged)?;
