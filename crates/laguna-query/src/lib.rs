@@ -15,12 +15,14 @@ mod system;
 
 pub mod errors;
 pub mod output;
+pub mod predicate;
 pub mod script;
 pub mod timetravel;
 
 pub use engine::{Engine, EngineOptions};
 pub use errors::{in_file, in_file_at, translate, with_text};
 pub use lake_tables::{LakeTables, Moment};
+pub use predicate::Predicate;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
 pub use tables::{Pin, Resolved, Tables};

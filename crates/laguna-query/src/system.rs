@@ -20,8 +20,8 @@ use crate::catalog::unqualified;
 use crate::{Resolved, translate};
 
 /// The tables of schema `system`, sorted.
-pub(crate) const NAMES: [&str; 8] =
-    ["checks", "files", "freshness", "metrics", "release_tables", "releases", "runs", "tasks"];
+pub(crate) const NAMES: [&str; 9] =
+    ["checks", "erasures", "files", "freshness", "metrics", "release_tables", "releases", "runs", "tasks"];
 
 /// One table of schema `system`; `None` when there is none of that name.
 pub(crate) async fn table(lake: &Lake, name: &TableName) -> Result<Option<Resolved>> {
@@ -31,6 +31,7 @@ pub(crate) async fn table(lake: &Lake, name: &TableName) -> Result<Option<Resolv
         "release_tables" => release_tables(lake).await?,
         "freshness" => freshness(lake).await?,
         "files" => files(lake).await?,
+        "erasures" => erasures(lake).await?,
         _ => return Ok(None),
     };
     Ok(Some(Resolved::Provider(in_memory(batch).map_err(translate)?)))
@@ -181,6 +182,32 @@ async fn files(lake: &Lake) -> Result<RecordBatch> {
         ("same_as", texts(all.iter().map(|(_, landed)| landed.file.same_as.clone()))),
         ("batch", texts(all.iter().map(|(_, landed)| Some(landed.batch.clone())))),
         ("landed_at", times(all.iter().map(|(_, landed)| Some(landed.at)))),
+    ])
+}
+
+/// One row a table of an erasure, or a release of it, oldest first. `release` is null for tables that are read at their
+/// head.
+async fn erasures(lake: &Lake) -> Result<RecordBatch> {
+    let erasures = lake.erasures().await?;
+    let all: Vec<_> = erasures
+        .iter()
+        .flat_map(|receipt| receipt.tables.iter().map(move |table| (receipt, table)))
+        .collect();
+    rows(vec![
+        ("erasure", texts(all.iter().map(|(receipt, _)| Some(receipt.id.clone())))),
+        ("time", times(all.iter().map(|(receipt, _)| Some(receipt.time)))),
+        ("owner", texts(all.iter().map(|(receipt, _)| Some(receipt.owner.clone())))),
+        ("subject", texts(all.iter().map(|(receipt, _)| Some(receipt.table.to_string())))),
+        ("predicate", texts(all.iter().map(|(receipt, _)| Some(receipt.predicate.clone())))),
+        ("reason", texts(all.iter().map(|(receipt, _)| receipt.reason.clone()))),
+        ("published", numbers(all.iter().map(|(receipt, _)| receipt.release))),
+        ("files_deleted", numbers(all.iter().map(|(receipt, _)| Some(receipt.files_deleted)))),
+        ("table", texts(all.iter().map(|(_, table)| Some(table.table.to_string())))),
+        ("release", numbers(all.iter().map(|(_, table)| table.release))),
+        ("how", texts(all.iter().map(|(_, table)| Some(table.how.clone())))),
+        ("version_before", numbers(all.iter().map(|(_, table)| table.before))),
+        ("version", numbers(all.iter().map(|(_, table)| Some(table.version)))),
+        ("rows_removed", numbers(all.iter().map(|(_, table)| Some(table.rows)))),
     ])
 }
 

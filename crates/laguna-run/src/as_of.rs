@@ -195,9 +195,9 @@ fn code_of_then(released: &ReleasedTable, model: &Model) -> bool {
     released.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.is_code_of(model))
 }
 
-struct Comparison {
+pub(crate) struct Comparison {
     /// Rows that differ beyond rounding.
-    different: u64,
+    pub different: u64,
     /// Whether some floats differ within rounding.
     rounded: bool,
     reason: Option<String>,
@@ -205,7 +205,7 @@ struct Comparison {
 
 /// Compares two versions row by row, both in the order of all columns, floats last so that rounding cannot change the
 /// order of what is otherwise equal.
-async fn compare(
+pub(crate) async fn compare(
     context: &Context,
     tables: &SharedTables,
     before: Arc<Snapshot>,

@@ -25,6 +25,8 @@ pub struct HistoryEntry {
     pub checks: String,
     /// Tables that keep an old version, with the reason.
     pub held: Vec<String>,
+    /// Tables of which rows were forgotten later, with the time.
+    pub redacted: Vec<String>,
     /// Commit of the project's git repository.
     pub git_commit: Option<String>,
 }
@@ -38,6 +40,11 @@ pub async fn history(lake: &Lake, table: Option<&TableName>, limit: usize) -> Re
         .filter(|entry| table.is_none_or(|table| entry.changed.contains(table)))
         .take(limit)
         .collect())
+}
+
+/// Which tables of a release rows were forgotten of, and when.
+pub fn redacted(release: &Release) -> Vec<String> {
+    release.redacted.iter().map(|(name, time)| format!("{name} at {time}")).collect()
 }
 
 fn entry(release: &Release) -> HistoryEntry {
@@ -64,6 +71,7 @@ fn entry(release: &Release) -> HistoryEntry {
             .iter()
             .filter_map(|(name, table)| table.held.as_ref().map(|why| format!("{name}: {why}")))
             .collect(),
+        redacted: redacted(release),
         git_commit: release.git_commit.clone(),
     }
 }

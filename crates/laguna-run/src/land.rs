@@ -333,7 +333,7 @@ fn transaction(table: &TableName) -> String {
 }
 
 /// Commits what the newest raw batch set aside, unless that was done.
-async fn complete(lake: &Lake, raw: &TableName, head: &Snapshot) -> Result<()> {
+pub(crate) async fn complete(lake: &Lake, raw: &TableName, head: &Snapshot) -> Result<()> {
     let files = head.note.more.get("quarantine").cloned().unwrap_or_default();
     let files: Vec<DataFile> = serde_json::from_value(files).unwrap_or_default();
     let number = head.transactions.get(&transaction(raw)).copied().unwrap_or(0);

@@ -1,11 +1,12 @@
 //! What happens when: a run lands, builds, checks and releases in dependency order; releases are rolled back,
-//! compared and rebuilt as of a moment.
+//! compared and rebuilt as of a moment; rows are forgotten.
 
 pub mod as_of;
 mod aside;
 pub mod code;
 pub mod diff;
 pub mod events;
+pub mod forget;
 pub mod history;
 mod land;
 mod node;

@@ -61,11 +61,7 @@ impl State {
                     let contents = Box::pin(self.contents(lake, project, view)).await?;
                     Some(format!("view {}", Fingerprint::of(view, &contents)))
                 }
-                (Some(entry), _) => Some(match (entry.version, entry.content) {
-                    (Some(_), Some(content)) => format!("rows {content} {}", entry.schema),
-                    (Some(version), None) => format!("version {version}"),
-                    (None, _) => format!("view {}", entry.fingerprint),
-                }),
+                (Some(entry), _) => Some(content_of(entry)),
             },
             Tier::Quarantine | Tier::System => {
                 lake.head_version(table).await?.map(|version| format!("version {version}"))
@@ -110,6 +106,15 @@ impl State {
         let inputs =
             inputs.filter_map(|(input, state)| Some((input.clone(), state.content.clone()?))).collect();
         Some(Released { fingerprint: entry.fingerprint.clone(), inputs })
+    }
+}
+
+/// The text that is the same exactly when the content of a released model is.
+pub(crate) fn content_of(entry: &ReleasedTable) -> String {
+    match (entry.version, entry.content) {
+        (Some(_), Some(content)) => format!("rows {content} {}", entry.schema),
+        (Some(version), None) => format!("version {version}"),
+        (None, _) => format!("view {}", entry.fingerprint),
     }
 }
 

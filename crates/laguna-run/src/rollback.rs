@@ -42,6 +42,7 @@ async fn rollback_alone(
     to: u64,
     only: &[TableName],
 ) -> Result<RolledBack> {
+    lake.finish_erasure().await?;
     let Some(parent) = lake.release().await? else {
         return Err(Error::project("nothing was released yet").hint("laguna run releases the project"));
     };

@@ -87,6 +87,10 @@ async fn run_alone(
     id: String,
     stopwatch: Stopwatch,
 ) -> Result<RunReport> {
+    if let Some(finished) = context.lake().finish_erasure().await? {
+        let message = format!("finished forgetting rows of {}", finished.table);
+        context.reporter.event(&Event::Note { message });
+    }
     let parent = context.lake().release().await?;
     let state = State::new(parent.as_ref());
     let selected = laguna_model::select(&context.project, &options.select, &options.exclude, &state)?;

@@ -42,7 +42,8 @@ impl Lake {
         }
     }
 
-    async fn write_checkpoint(&self, table: &TableName, version: u64) -> Result<()> {
+    /// Writes the checkpoint of `version`.
+    pub(crate) async fn write_checkpoint(&self, table: &TableName, version: u64) -> Result<()> {
         let failed = |error: deltalake_core::DeltaTableError| {
             Error::storage(format!("no checkpoint of {table} at version {version}")).caused_by(error)
         };

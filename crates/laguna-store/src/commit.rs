@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::checkpoint::INTERVAL;
+use crate::forget::Target;
 use crate::log::{self, Action, Add, Metadata, Protocol, Remove, State, Transaction};
 use crate::snapshot::data_path;
 use crate::types::{merge, schema_from_json, schema_to_json};
@@ -112,6 +113,7 @@ impl Lake {
             adds: append.files,
             removes: Vec::new(),
             rearranges: false,
+            removed_at: None,
             transaction: append.transaction,
             note: append.note,
         };
@@ -158,6 +160,33 @@ impl Lake {
         }
         self.check_present(table, &change.adds).await?;
         change.commit(self, table, Some(head)).await
+    }
+
+    /// Commits `target` as `version` of `table`, in place of all that the head before it has. Idempotent: a commit of
+    /// the same run at that version is not repeated. What is removed counts as long gone, so that checkpoints do not
+    /// name it any more.
+    pub(crate) async fn supersede(&self, table: &TableName, version: u64, target: &Target) -> Result<()> {
+        let head = log::replay(self, table, None).await?;
+        match head.as_ref().map(|head| head.version) {
+            Some(head) if head + 1 == version => {}
+            Some(head) if head >= version => {
+                let entry = crate::landed::log_entry(self, table, version).await?;
+                return match entry.is_some_and(|entry| entry.note.run == target.note.run) {
+                    true => Ok(()),
+                    false => Err(lost(table)),
+                };
+            }
+            _ => return Err(lost(table)),
+        }
+        let change = Change {
+            operation: "DELETE",
+            schema: schema_from_json(&target.schema)?,
+            partition_columns: target.partition_columns.clone(),
+            removed_at: Some(Instant::from_micros(0)),
+            note: target.note.clone(),
+            ..Change::between(head.as_ref(), target.files.clone())
+        };
+        change.commit(self, table, head).await.map(|_| ())
     }
 
     /// Refuses to bring back files that are gone.
@@ -233,6 +262,8 @@ struct Change {
     removes: Vec<DataFile>,
     /// The rows stay the same, only their files are others.
     rearranges: bool,
+    /// When the removed files went; `None` is the time of the commit.
+    removed_at: Option<Instant>,
     transaction: Option<(String, i64)>,
     note: CommitNote,
 }
@@ -253,6 +284,7 @@ impl Change {
             adds,
             removes,
             rearranges: false,
+            removed_at: None,
             transaction: None,
             note: CommitNote::default(),
         }
@@ -346,7 +378,8 @@ impl Change {
             Action { txn: Some(txn), ..Action::default() }
         }));
         let data_change = !self.rearranges;
-        let removes = self.removes.iter().map(|file| Remove::of(file, now, data_change));
+        let removed_at = self.removed_at.unwrap_or(now);
+        let removes = self.removes.iter().map(|file| Remove::of(file, removed_at, data_change));
         actions.extend(removes.map(|remove| Action { remove: Some(remove), ..Action::default() }));
         let adds = self.adds.iter().map(|file| Add::of(file, data_change));
         actions.extend(adds.map(|add| Action { add: Some(add), ..Action::default() }));

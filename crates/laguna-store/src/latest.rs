@@ -11,7 +11,7 @@ use laguna_base::settings::dataset::Mode;
 use laguna_base::{Error, Instant, Result, TableName, suggest};
 use serde::{Deserialize, Serialize};
 
-use crate::{Lake, Snapshot};
+use crate::{Lake, Snapshot, Staged};
 use resolve::{Previous, Span};
 
 mod bucket;
@@ -93,6 +93,35 @@ impl Lake {
         fold::fold(self, Arc::new(raw), rule, head, session).await
     }
 
+    /// The latest table made of the rows of `raw` alone, whatever is kept of it: files that no commit names yet. `None`
+    /// when nothing has arrived.
+    pub async fn stage_latest(
+        &self,
+        raw: Arc<Snapshot>,
+        rule: &LatestRule,
+        session: &SessionState,
+    ) -> Result<Option<Staged>> {
+        self.let_session_read(session);
+        rule.check(&raw)?;
+        fold::stage(self, raw, rule, None, session).await
+    }
+
+    /// The newest row of each key among the rows of `raw` up to `at`, computed from them alone.
+    pub async fn latest_of(
+        &self,
+        raw: Arc<Snapshot>,
+        rule: &LatestRule,
+        at: Option<Instant>,
+        session: &SessionState,
+    ) -> Result<Arc<dyn TableProvider>> {
+        self.let_session_read(session);
+        rule.check(&raw)?;
+        match state::watermark_until(self, &raw, at).await? {
+            Some(until) => self.resolved(&raw, &rule.within(&raw.schema), None, until).await,
+            None => self.provider(Arc::new(Snapshot { files: Vec::new(), ..(*raw).clone() })),
+        }
+    }
+
     /// `latest.<dataset>` with raw rows up to `at` (`None`: all of the head): the newest latest-version at or before
     /// it, united with the raw tail that it lacks.
     pub async fn latest_provider(
@@ -120,18 +149,29 @@ impl Lake {
         {
             return self.provider(Arc::new(as_raw(latest, &raw)));
         }
+        self.resolved(&raw, rule, found, until).await
+    }
+
+    /// The newest rows of `raw` up to `until`, upon what was kept in `found`.
+    async fn resolved(
+        &self,
+        raw: &Arc<Snapshot>,
+        rule: &LatestRule,
+        found: Option<(Snapshot, state::State)>,
+        until: Instant,
+    ) -> Result<Arc<dyn TableProvider>> {
         let plan = if rule.mode == Mode::Snapshot {
-            resolve::snapshot(self, &raw, rule, until)?
+            resolve::snapshot(self, raw, rule, until)?
         } else {
             let previous = match &found {
                 Some((latest, state)) => Some(Previous {
-                    rows: Arc::new(as_raw(latest, &raw)),
+                    rows: Arc::new(as_raw(latest, raw)),
                     deleted: tombstone::read(self, state.tombstones.as_deref(), &raw.schema).await?,
                 }),
                 None => None,
             };
             let after = found.as_ref().map(|(_, state)| state.watermark);
-            let winners = resolve::winners(self, &raw, rule, previous, Span { after, until }, None)?;
+            let winners = resolve::winners(self, raw, rule, previous, Span { after, until }, None)?;
             resolve::living(winners, &raw.schema)?
         };
         Ok(Arc::new(ViewTable::new(plan, None)))

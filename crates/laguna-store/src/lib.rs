@@ -6,6 +6,7 @@ mod checkpoint;
 pub mod commit;
 pub mod content;
 mod durable;
+pub mod forget;
 pub mod kill_point;
 pub mod lake;
 pub mod landed;

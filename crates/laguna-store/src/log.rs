@@ -166,7 +166,7 @@ pub(crate) struct State {
 }
 
 /// Folder of the log below the root.
-fn folder(table: &TableName) -> String {
+pub(crate) fn folder(table: &TableName) -> String {
     format!("{}/_delta_log", table.path())
 }
 
@@ -309,6 +309,15 @@ async fn replay_listed(
                 break;
             }
         }
+    }
+    // Entries before the first checkpoint may be left as notes only, once their rows were forgotten.
+    if replay.protocol.is_none()
+        && let Some(first) = listing.checkpoints.keys().next().filter(|first| **first > target)
+    {
+        return Err(Error::project(format!(
+            "{table} has no version {target} any more: rows of it were forgotten"
+        ))
+        .hint(format!("valid are {first} to {newest}")));
     }
     replay.finish(lake, table, target).await.map(Some)
 }

@@ -12,8 +12,11 @@ use kept::Kept;
 pub(crate) mod kept;
 mod publish;
 mod record;
+mod redaction;
 #[cfg(test)]
 mod tests;
+
+pub use redaction::{Redacted, Redaction};
 
 /// One release, resolved: every table that it publishes, whichever release brought its version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct Release {
     /// Fingerprints that a rollback holds back: a model whose next fingerprint is in it is not built again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub held_fingerprints: BTreeSet<String>,
+    /// Tables of which rows were forgotten after it was published, and when; nothing that is stored with it.
+    #[serde(skip)]
+    pub redacted: BTreeMap<TableName, Instant>,
 }
 
 /// One model in a release.
@@ -110,7 +116,7 @@ impl Lake {
     /// The newest release; `None` before the first.
     pub async fn release(&self) -> Result<Option<Release>> {
         let Some(newest) = record::newest(self).await? else { return Ok(None) };
-        let redactions = record::redactions(self, newest.redactions).await?;
+        let redactions = redaction::redactions(self, newest.redactions).await?;
         Ok(Some(redactions.apply(newest.release)))
     }
 
@@ -119,7 +125,7 @@ impl Lake {
         let Some(newest) = record::newest(self).await? else {
             return Err(nothing_released());
         };
-        let redactions = record::redactions(self, newest.redactions).await?;
+        let redactions = redaction::redactions(self, newest.redactions).await?;
         if number == newest.release.number {
             return Ok(redactions.apply(newest.release));
         }
@@ -141,7 +147,7 @@ impl Lake {
         let Some(newest) = record::newest(self).await? else {
             return Err(nothing_released());
         };
-        let redactions = record::redactions(self, newest.redactions).await?;
+        let redactions = redaction::redactions(self, newest.redactions).await?;
         if newest.release.time <= at {
             return Ok(redactions.apply(newest.release));
         }
@@ -171,7 +177,7 @@ impl Lake {
     /// All releases that are kept, newest first, at most `limit`.
     pub async fn releases(&self, limit: Option<usize>) -> Result<Vec<Release>> {
         let Some(newest) = record::newest(self).await? else { return Ok(Vec::new()) };
-        let redactions = record::redactions(self, newest.redactions).await?;
+        let redactions = redaction::redactions(self, newest.redactions).await?;
         let (kept, last) = (Kept::read(self).await?, newest.release.number);
         let limit = limit.unwrap_or(usize::MAX);
         let first = last.saturating_sub(limit as u64).max(kept.oldest - 1) + 1;
@@ -193,7 +199,31 @@ impl Lake {
     /// from ours, else [`laguna_base::ErrorKind::Conflict`]. A release of the same run that is there already is the
     /// answer, whatever the first attempt was told. Returns the release as published.
     pub async fn publish(&self, next: Release, parent: Option<&Release>) -> Result<Release> {
-        publish::publish(self, next, parent).await
+        publish::publish(self, next, parent, 0).await
+    }
+
+    /// Writes `redaction` and publishes a release of the same tables from which on it holds. The answer is the release;
+    /// a repetition by the same `run` publishes none. `None` when nothing was released yet: nothing has to be replaced.
+    pub(crate) async fn redact(
+        &self,
+        run: &str,
+        reason: &str,
+        redaction: &Redaction,
+    ) -> Result<Option<Release>> {
+        let Some(newest) = record::newest(self).await? else { return Ok(None) };
+        if newest.release.run == run {
+            return self.release().await;
+        }
+        let number = newest.redactions + 1;
+        redaction::save(self, number, redaction).await?;
+        let current = redaction::redactions(self, number).await?.apply(newest.release);
+        let next = Release {
+            run: run.to_string(),
+            reason: reason.to_string(),
+            engine: format!("laguna {}", env!("CARGO_PKG_VERSION")),
+            ..current.clone()
+        };
+        publish::publish(self, next, Some(&current), number).await.map(Some)
     }
 }
 

@@ -56,6 +56,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Publishes the state of an earlier release again.
     Rollback(RollbackArgs),
+    /// Removes rows of a raw table from every version and table that holds them.
+    Forget(ForgetArgs),
     /// Checks the whole project without running it.
     Validate(ValidateArgs),
     /// Prints the completion script of a shell.
@@ -210,6 +212,29 @@ pub struct RollbackArgs {
     /// Tables to roll back; default all.
     #[arg(value_name = "TABLE")]
     pub tables: Vec<String>,
+    /// Waits when a run of this lake is going on, instead of refusing.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `laguna forget`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna forget --table raw.people --where \"email = 'a@b.c'\" --dry-run     what would go, and from where\n  laguna forget --table raw.people --where \"id = 7\" --reason \"request 12\"\n  laguna query \"SELECT * FROM system.erasures\"                            the receipts"
+)]
+pub struct ForgetArgs {
+    /// The raw table; what is made of it follows.
+    #[arg(long, value_name = "TABLE")]
+    pub table: String,
+    /// Which rows: a condition over the columns of the raw table.
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub condition: String,
+    /// Why; kept in the receipt, so it should name nobody.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Says what would go, and changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Waits when a run of this lake is going on, instead of refusing.
     #[arg(long)]
     pub wait: bool,

@@ -159,6 +159,7 @@ impl Fixture {
                 },
             )]),
             held_fingerprints: Default::default(),
+            redacted: Default::default(),
         };
         self.lake.publish(next, parent.as_ref()).await.unwrap();
     }

@@ -1,6 +1,6 @@
 //! The beginning and the end of a run: its record, its release, its report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant as Stopwatch;
 
 use laguna_base::settings::project::ReleaseRule;
@@ -163,6 +163,7 @@ impl Driver<'_> {
             tables: self.state.entries.clone(),
             raw: self.raw.clone(),
             held_fingerprints: held.into_iter().filter(|print| !current.contains(print.as_str())).collect(),
+            redacted: BTreeMap::new(),
         };
         Ok(Some(lake.publish(next, self.parent.as_ref()).await?))
     }

@@ -33,10 +33,25 @@ pub(super) async fn fold(
     head: Option<Snapshot>,
     session: &SessionState,
 ) -> Result<()> {
-    let Some(until) = state::watermark_until(lake, &raw, None).await? else { return Ok(()) };
+    if let Some(staged) = stage(lake, raw, rule, head, session).await? {
+        lake.commit(&staged).await?;
+    }
+    Ok(())
+}
+
+/// The version that [`fold`] commits; `None` when `head` is it already, or nothing has arrived. Without a `head` it is
+/// made of raw rows alone.
+pub(super) async fn stage(
+    lake: &Lake,
+    raw: Arc<Snapshot>,
+    rule: &LatestRule,
+    head: Option<Snapshot>,
+    session: &SessionState,
+) -> Result<Option<Staged>> {
+    let Some(until) = state::watermark_until(lake, &raw, None).await? else { return Ok(None) };
     let old = head.as_ref().and_then(|head| Some((head, State::of(&head.note, rule, &raw)?)));
     if old.as_ref().is_some_and(|(_, state)| state.absorbed == raw.version || state.watermark >= until) {
-        return Ok(());
+        return Ok(None);
     }
     let within = rule.within(&raw.schema);
     let mut fold = Fold {
@@ -63,7 +78,7 @@ pub(super) async fn fold(
     };
     let rows = kept + fold.adds.iter().map(|file| file.rows).sum::<u64>();
     let state = State { watermark: until, absorbed: raw.version, tombstones, buckets: fold.buckets };
-    let staged = Staged {
+    Ok(Some(Staged {
         table: raw.table.latest(),
         run: lake.clock().new_id(),
         at: lake.clock().now(),
@@ -76,9 +91,7 @@ pub(super) async fn fold(
         content: base.is_none().then_some(fold.content),
         note: state.note(rule, &raw),
         verdicts: serde_json::Value::Null,
-    };
-    lake.commit(&staged).await?;
-    Ok(())
+    }))
 }
 
 struct Fold<'a> {

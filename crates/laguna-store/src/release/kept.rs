@@ -111,7 +111,7 @@ impl Lake {
     pub(crate) async fn released_versions(&self, settled: DateTime<Utc>) -> Result<Released> {
         let mut released = Released::default();
         let Some(newest) = record::newest(self).await? else { return Ok(released) };
-        let redactions = record::redactions(self, newest.redactions).await?;
+        let redactions = super::redaction::redactions(self, newest.redactions).await?;
         let (kept, last) = (kept_at(self, settled).await?, newest.release.number);
         let ranges = kept.tagged.iter().map(|number| (*number, *number)).chain([(kept.oldest, last)]);
         for (first, last) in ranges {

@@ -5,20 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use laguna_base::{Error, Result, TableName};
 
 use super::record::{self, Newest, Record};
-use super::{Release, ReleasedTable};
+use super::{Release, ReleasedTable, redaction};
 use crate::Lake;
 use crate::objects;
 
 /// Each attempt after the first means that someone else has published; a livelock this long is a defect.
 const ATTEMPTS: usize = 100;
 
-pub(super) async fn publish(lake: &Lake, next: Release, parent: Option<&Release>) -> Result<Release> {
+/// Publishes; at least the first `redactions` hold from this release on.
+pub(super) async fn publish(
+    lake: &Lake,
+    next: Release,
+    parent: Option<&Release>,
+    redactions: u64,
+) -> Result<Release> {
     let base = parent.map_or(0, |parent| parent.number);
     for _ in 0..ATTEMPTS {
         let newest = record::newest(lake).await?;
-        let redactions = newest.as_ref().map_or(0, |newest| newest.redactions);
+        let redactions = newest.as_ref().map_or(0, |newest| newest.redactions).max(redactions);
         let current = match newest {
-            Some(newest) => Some(record::redactions(lake, redactions).await?.apply(newest.release)),
+            Some(newest) => Some(redaction::redactions(lake, redactions).await?.apply(newest.release)),
             None => None,
         };
         let current = current.as_ref();

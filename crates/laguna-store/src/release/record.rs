@@ -8,7 +8,6 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{RawState, Release, ReleasedTable};
-use crate::content::ContentHash;
 use crate::{Lake, objects};
 
 /// Every so many releases a record names all tables, so that resolving one reads at most this many.
@@ -105,6 +104,7 @@ impl Record {
             tables,
             raw,
             held_fingerprints: self.held_fingerprints,
+            redacted: BTreeMap::new(),
         })
     }
 }
@@ -241,68 +241,5 @@ pub(super) async fn numbers(lake: &Lake) -> Result<BTreeSet<u64>> {
 pub(super) async fn leave_hint(lake: &Lake, newest: &Newest) {
     if let Err(error) = objects::put_json(lake, &hint_path(), newest).await {
         tracing::warn!(%error, "the hint at the newest release was not written");
-    }
-}
-
-/// `_laguna/redactions/<k>.json`: versions that were rewritten because something had to be forgotten.
-#[derive(Debug, Default, Deserialize)]
-struct Redaction {
-    /// For each table: old version to what stands for it now.
-    tables: BTreeMap<TableName, BTreeMap<u64, Redacted>>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Redacted {
-    version: u64,
-    #[serde(default)]
-    rows: Option<u64>,
-    #[serde(default)]
-    content: Option<ContentHash>,
-}
-
-/// All redactions that hold, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Redactions(Vec<Redaction>);
-
-/// Reads the first `count` redactions; none cost nothing.
-pub(super) async fn redactions(lake: &Lake, count: u64) -> Result<Redactions> {
-    let read = |number: u64| async move {
-        let path = Path::from(format!("_laguna/redactions/{number}.json"));
-        let redaction = objects::get_json::<Redaction>(lake, &path).await?;
-        redaction.ok_or_else(|| Error::stored(format!("{path} is missing")))
-    };
-    let all = futures::stream::iter(1..=count).map(read).buffered(16).try_collect().await?;
-    Ok(Redactions(all))
-}
-
-impl Redactions {
-    /// `release` with the versions that stand today for those that it published.
-    pub(super) fn apply(&self, mut release: Release) -> Release {
-        for redaction in &self.0 {
-            for (name, table) in &mut release.tables {
-                if let Some(now) = table.version.and_then(|version| redaction.get(name, version)) {
-                    table.version = Some(now.version);
-                    table.rows = now.rows.or(table.rows);
-                    table.content = now.content;
-                }
-                for (input, state) in &mut table.inputs {
-                    if let Some(now) = state.version.and_then(|version| redaction.get(input, version)) {
-                        state.version = Some(now.version);
-                    }
-                }
-            }
-            for (name, raw) in &mut release.raw {
-                if let Some(now) = redaction.get(name, raw.version) {
-                    raw.version = now.version;
-                }
-            }
-        }
-        release
-    }
-}
-
-impl Redaction {
-    fn get(&self, table: &TableName, version: u64) -> Option<&Redacted> {
-        self.tables.get(table)?.get(&version)
     }
 }

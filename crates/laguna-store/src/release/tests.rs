@@ -64,6 +64,7 @@ fn next(run: &str, parent: Option<&Release>, changes: &[(&str, u64)]) -> Release
         tables,
         raw: BTreeMap::new(),
         held_fingerprints: BTreeSet::new(),
+        redacted: BTreeMap::new(),
     }
 }
 

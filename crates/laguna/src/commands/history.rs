@@ -16,7 +16,7 @@ pub async fn execute(args: &HistoryArgs, global: &Global, printer: &Printer) -> 
     if entries.is_empty() {
         printer.say("nothing was released yet: laguna run releases the project");
     }
-    let header = ["release", "time", "why", "new tables", "rows", "checks", "held", "git commit"];
+    let header = ["release", "time", "why", "new tables", "rows", "checks", "held", "redacted", "git commit"];
     printer.list(args.output, &header, &entries, |entry| {
         let names: Vec<String> = entry.changed.iter().take(4).map(|name| name.to_string()).collect();
         let more = entry.changed.len().saturating_sub(4);
@@ -29,6 +29,7 @@ pub async fn execute(args: &HistoryArgs, global: &Global, printer: &Printer) -> 
             thousands(entry.rows),
             entry.checks.clone(),
             entry.held.join("; "),
+            entry.redacted.join("; "),
             entry.git_commit.as_deref().map(|commit| commit.chars().take(10).collect()).unwrap_or_default(),
         ]
     })?;

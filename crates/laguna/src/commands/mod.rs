@@ -2,6 +2,7 @@
 
 mod completions;
 mod diff;
+mod forget;
 mod history;
 mod init;
 mod query;
@@ -34,6 +35,7 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::History(args) => history::execute(args, global, printer).await,
         Command::Diff(args) => diff::execute(args, global, printer).await,
         Command::Rollback(args) => rollback::execute(args, global, printer).await,
+        Command::Forget(args) => forget::execute(args, global, printer, stop).await,
         Command::Validate(args) => validate::execute(args, global, printer),
         Command::Completions(args) => completions::execute(args, printer),
     }

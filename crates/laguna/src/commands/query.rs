@@ -34,6 +34,13 @@ pub async fn execute(
         _ => Moment::Now,
     };
     let tables = LakeTables::at(&lake, moment.clone()).await?;
+    if moment != Moment::Now
+        && let Some(release) = tables.release()
+    {
+        for table in laguna_run::history::redacted(release) {
+            printer.say(&format!("note: rows were forgotten: {table}"));
+        }
+    }
     let now = match moment {
         Moment::AsOf(at) => at,
         _ => SystemClock.now(),
