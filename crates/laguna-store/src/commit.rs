@@ -235,6 +235,7 @@ impl Lake {
             adds,
             removes,
             rearranges: true,
+            removed_at: None,
             transaction: None,
             note,
         };
