@@ -98,8 +98,11 @@ impl<'a> Followers<'a> {
                 }
                 self.names.insert(name.clone());
                 let model = self.model(work, release, &name, entry).await;
-                let fingerprint = self.fingerprint(&name, entry, model.as_deref());
-                let Some(version) = entry.version else { continue };
+                let Some(version) = entry.version else {
+                    self.know_view(release, &name, entry, model.as_deref());
+                    continue;
+                };
+                let fingerprint = self.fingerprint(entry, model.as_deref());
                 let key = (name.clone(), version);
                 if self.versions.contains_key(&key) {
                     continue;
@@ -231,33 +234,52 @@ impl<'a> Followers<'a> {
     }
 
     /// The fingerprint of `entry` over what its inputs are from now on.
-    fn fingerprint(&mut self, name: &TableName, entry: &ReleasedTable, model: Option<&Model>) -> String {
+    fn fingerprint(&mut self, entry: &ReleasedTable, model: Option<&Model>) -> String {
         let old = entry.fingerprint.clone();
-        let contents = |now: bool| -> BTreeMap<TableName, String> {
-            let known = entry.inputs.iter();
-            known
-                .filter_map(|(input, state)| {
-                    let content = state.content.clone()?;
-                    let new = self.redaction.contents.get(input).and_then(|contents| contents.get(&content));
-                    Some((input.clone(), new.filter(|_| now).cloned().unwrap_or(content)))
-                })
-                .collect()
-        };
-        let (before, after) = (contents(false), contents(true));
+        let known = entry.inputs.iter();
+        let before: BTreeMap<TableName, String> =
+            known.filter_map(|(input, state)| Some((input.clone(), state.content.clone()?))).collect();
+        let after = self.contents_now(&before);
         let Some(model) = model.filter(|_| before != after) else { return old };
         if Fingerprint::of(model, &before).to_string() != old {
             return old;
         }
         let new = Fingerprint::of(model, &after).to_string();
-        self.redaction.fingerprints.insert(old.clone(), new.clone());
-        if entry.version.is_none() {
-            let contents = self.redaction.contents.entry(name.clone()).or_default();
-            contents.insert(
-                content_of(entry),
-                content_of(&ReleasedTable { fingerprint: new.clone(), ..entry.clone() }),
-            );
-        }
+        self.redaction.fingerprints.insert(old, new.clone());
         new
+    }
+
+    /// What a view holds is what it reads in that release, whatever its own entry says of an earlier one.
+    fn know_view(
+        &mut self,
+        release: &Release,
+        name: &TableName,
+        entry: &ReleasedTable,
+        model: Option<&Model>,
+    ) {
+        let Some(model) = model else { return };
+        let held = entry.inputs.iter().filter_map(|(input, state)| {
+            let content = match release.tables.get(input) {
+                Some(read) if read.version.is_some() => content_of(read),
+                _ => state.content.clone()?,
+            };
+            Some((input.clone(), content))
+        });
+        let before: BTreeMap<TableName, String> = held.collect();
+        let after = self.contents_now(&before);
+        let content = |contents| format!("view {}", Fingerprint::of(model, contents));
+        if before != after {
+            let known = self.redaction.contents.entry(name.clone()).or_default();
+            known.insert(content(&before), content(&after));
+        }
+    }
+
+    /// What identifies the contents from now on.
+    fn contents_now(&self, before: &BTreeMap<TableName, String>) -> BTreeMap<TableName, String> {
+        let now = |input, content| self.redaction.contents.get(input)?.get(content).cloned();
+        let each = before.iter();
+        each.map(|(input, content)| (input.clone(), now(input, content).unwrap_or_else(|| content.clone())))
+            .collect()
     }
 
     fn know_content(&mut self, name: &TableName, entry: &ReleasedTable, made: &Version) -> Result<()> {
@@ -287,7 +309,7 @@ impl<'a> Followers<'a> {
                 self.versions.get(&(input.clone(), version)).is_some_and(|version| version.changed)
             }
             None => release.tables.get(input).is_some_and(|view| {
-                view.inputs.iter().any(|(input, state)| self.is_changed(release, input, state))
+                view.inputs.keys().any(|input| self.is_changed(release, input, &state_in(release, input)))
             }),
         }
     }
@@ -460,16 +482,26 @@ impl<'a> Followers<'a> {
 /// What `entry` read, itself or through views.
 fn reads(release: &Release, entry: &ReleasedTable) -> BTreeMap<TableName, InputState> {
     let mut all = entry.inputs.clone();
-    for (input, state) in &entry.inputs {
-        if state.version.is_none()
-            && let Some(view) = release.tables.get(input)
-        {
-            for (input, state) in reads(release, view) {
-                all.entry(input).or_insert(state);
-            }
+    let mut views: Vec<&ReleasedTable> = Vec::new();
+    views.extend(entry.inputs.keys().filter_map(|input| release.tables.get(input)));
+    while let Some(view) = views.pop() {
+        for input in view.inputs.keys().filter(|_| view.version.is_none()) {
+            all.entry(input.clone()).or_insert_with(|| state_in(release, input));
+            views.extend(release.tables.get(input));
         }
     }
     all
+}
+
+/// What a view reads of `input`: whatever the release has, for a view is only released by its SQL.
+fn state_in(release: &Release, input: &TableName) -> InputState {
+    let raw = TableName { tier: Tier::Raw, table: input.table.clone() };
+    let raw = release.raw.get(&raw).filter(|_| matches!(input.tier, Tier::Raw | Tier::Latest));
+    InputState {
+        version: release.tables.get(input).and_then(|entry| entry.version).or(raw.map(|raw| raw.version)),
+        watermark: raw.and_then(|raw| raw.watermark),
+        content: None,
+    }
 }
 
 /// The tables of a release, each after those that it reads.
