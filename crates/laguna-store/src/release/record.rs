@@ -218,7 +218,7 @@ async fn from_listing(lake: &Lake) -> Result<Option<Newest>> {
                 last = last.max(name.and_then(|name| name.parse::<u64>().ok()));
             }
             Ok(None) | Err(object_store::Error::NotFound { .. }) => break,
-            Err(error) => return Err(Error::storage("cannot list the releases").caused_by(error)),
+            Err(error) => return Err(lake.read_error(folder.as_ref(), error)),
         }
     }
     let Some(last) = last else { return Ok(None) };
