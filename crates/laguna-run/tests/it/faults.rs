@@ -19,7 +19,7 @@ use crate::fault_store::{Fault, FaultStore};
 use crate::project;
 
 /// Rounds of one fault when not all calls are tried.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 8;
 
 /// A run that takes longer hangs.
 const BOUND: Duration = Duration::from_secs(60);

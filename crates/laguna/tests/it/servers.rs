@@ -32,8 +32,9 @@ pub struct Store {
     pub storage: Vec<(&'static str, String)>,
     /// What reaches it in the environment.
     pub environment: Vec<(&'static str, String)>,
-    /// Name of the option that holds its secret and its endpoint.
-    pub secret: &'static str,
+    /// Name of the option that holds its secret; `None` when it asks for none.
+    pub secret: Option<&'static str>,
+    /// Name of the option that holds its endpoint.
     pub endpoint: &'static str,
     _server: Server,
 }
@@ -128,7 +129,7 @@ fn s3(name: &'static str, port: u16, server: Server) -> Store {
             ("AWS_ACCESS_KEY_ID", key),
             ("AWS_SECRET_ACCESS_KEY", secret),
         ],
-        secret: "secret_access_key",
+        secret: Some("secret_access_key"),
         endpoint: "endpoint",
         _server: server,
     }
@@ -166,7 +167,7 @@ pub fn azurite() -> Option<Store> {
             ("AZURE_STORAGE_ACCOUNT_NAME", account),
             ("AZURE_STORAGE_ACCOUNT_KEY", key),
         ],
-        secret: "account_key",
+        secret: Some("account_key"),
         endpoint: "endpoint",
         _server: server,
     })
@@ -187,6 +188,39 @@ const request = require('http').request(url, { method: 'PUT', headers }, (answer
 });
 request.end();
 ";
+
+/// An emulator of Google Cloud Storage, with what it lacks laid over it (`gcs.go`). It asks for no credentials.
+pub fn gcs() -> Option<Store> {
+    let gcs = install("gcs", "gcs", |folder| {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let module = "module gcs\n\ngo 1.24\n\nrequire github.com/fsouza/fake-gcs-server v1.56.1\n";
+        std::fs::write(folder.join("go.mod"), module).map_err(|error| error.to_string())?;
+        std::fs::write(folder.join("main.go"), include_str!("gcs.go")).map_err(|error| error.to_string())?;
+        for step in [&["mod", "tidy"][..], &["build", "-p", "2", "-ldflags", "-s -w", "-o", "gcs", "."]] {
+            let mut go = Command::new("go");
+            go.args(step).current_dir(folder);
+            run(go.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-buildvcs=false"), ("CGO_ENABLED", "0")]))?;
+        }
+        Ok(())
+    })?;
+    let address = format!("127.0.0.1:{}", free_ports()[0]);
+    let mut command = Command::new(gcs);
+    command.args([&address, "lake"]);
+    let server = start("the emulator of Google Cloud Storage", command, "listening")?;
+    let endpoint = format!("http://{address}");
+    let account =
+        r#"{"disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#.to_string();
+    Some(Store {
+        name: "Google Cloud Storage",
+        bucket: "gs://lake".to_string(),
+        missing: "gs://nowhere".to_string(),
+        storage: vec![("base_url", endpoint.clone()), ("service_account_key", account.clone())],
+        environment: vec![("GOOGLE_BASE_URL", endpoint), ("GOOGLE_SERVICE_ACCOUNT_KEY", account)],
+        secret: None,
+        endpoint: "base_url",
+        _server: server,
+    })
+}
 
 /// Ten ports that were free a moment ago.
 fn free_ports() -> Vec<u16> {
