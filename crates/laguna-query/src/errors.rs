@@ -8,6 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use laguna_base::{Error, suggest};
+use laguna_store::lake::is_of_storage;
 
 /// What stands for the file in the place of an error; callers that know the file use [`in_file`].
 pub(crate) const LABEL: &str = "sql";
@@ -80,6 +81,9 @@ fn from_shared(error: &DataFusionError) -> Error {
             Some(ours) => copy(ours, true),
             None => match inner.downcast_ref::<DataFusionError>() {
                 Some(theirs) => from_shared(theirs),
+                None if is_of_storage(inner.as_ref()) => {
+                    Error::storage("the lake's storage failed").caused_by(Chain::of(inner.as_ref()))
+                }
                 None => Error::failed(clean(&inner.to_string())),
             },
         },
@@ -101,6 +105,9 @@ fn from_shared(error: &DataFusionError) -> Error {
         }
         DataFusionError::IoError(inner) => {
             Error::storage("reading or writing failed").caused_by(Chain::of(inner))
+        }
+        other if is_of_storage(other) => {
+            Error::storage("the lake's storage failed").caused_by(Chain::of(other))
         }
         other => Error::failed(clean(&other.strip_backtrace())),
     }
@@ -240,6 +247,7 @@ fn from_arrow(error: ArrowError) -> Error {
 fn from_parquet(error: ParquetError) -> Error {
     match error {
         ParquetError::External(inner) => from_box(inner),
+        other if is_of_storage(&other) => Error::storage("the lake's storage failed").caused_by(other),
         other => Error::stored("a Parquet file of the lake cannot be read")
             .hint("the file may be damaged or deleted by another program; `laguna history` names older releases")
             .caused_by(other),

@@ -316,6 +316,11 @@ async fn batch(
             note,
         })
         .await?;
+    if appended.repeated {
+        // The batch of this number is another run's, of other files perhaps: what has landed must be looked up.
+        return Err(Error::conflict(format!("another run has landed files in {} meanwhile", dataset.name))
+            .hint("run again: it lands what is left"));
+    }
     commit_quarantine(lake, &dataset.name, quarantined, number, run).await?;
     outcome.version = Some(appended.version);
     pending.landed.version = Some(appended.version);

@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use laguna_base::{Clock, Error, Result};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use url::Url;
@@ -41,6 +42,8 @@ pub struct Lake {
     url: Url,
     /// Paths in it are relative to the root: `raw/flights/_delta_log/…`.
     objects: Arc<dyn ObjectStore>,
+    /// The same without the rule of the unknown outcome.
+    bare: Arc<dyn ObjectStore>,
     clock: Arc<dyn Clock>,
     /// The folder, when the lake is one.
     root: Option<Arc<PathBuf>>,
@@ -63,9 +66,10 @@ impl Lake {
     /// this binary knows.
     pub async fn open(root: &str, options: &BTreeMap<String, String>, clock: Arc<dyn Clock>) -> Result<Lake> {
         let Place { url, objects, folder } = place::find(root, options)?;
-        let mut lake = Lake::with_store(url, objects, clock);
+        let mut lake = Lake::with_store(url, objects, clock)
+            .with_retry_timeout(place::retry_timeout(options)?)
+            .with_lease_timeout(place::lease_timeout(options)?.unwrap_or(LEASE_TIMEOUT));
         lake.root = folder.map(Arc::new);
-        lake.lease_timeout = place::lease_timeout(options)?.unwrap_or(LEASE_TIMEOUT);
         lake.check_format().await?;
         Ok(lake)
     }
@@ -74,13 +78,20 @@ impl Lake {
     pub fn with_store(url: Url, objects: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>) -> Lake {
         Lake {
             url,
-            objects: Arc::new(SettledStore::new(objects)),
+            objects: Arc::new(SettledStore::new(objects.clone(), place::PATIENCE)),
+            bare: objects,
             clock,
             root: None,
             prepared: Arc::new(OnceCell::new()),
             fences: Arc::new(Mutex::new(Vec::new())),
             lease_timeout: LEASE_TIMEOUT,
         }
+    }
+
+    /// The same lake with another time after which a store that does not answer is given up.
+    pub fn with_retry_timeout(mut self, timeout: Duration) -> Lake {
+        self.objects = Arc::new(SettledStore::new(self.bare.clone(), timeout));
+        self
     }
 
     /// The same lake with another time after which a silent holder's lease can be taken over.
@@ -249,11 +260,32 @@ impl Lake {
     }
 
     pub(crate) fn read_error(&self, path: &str, error: object_store::Error) -> Error {
-        explain(&format!("cannot read {}", self.describe(path)), error)
+        self.explain(&format!("cannot read {}", self.describe(path)), error)
     }
 
     pub(crate) fn write_error(&self, path: &str, error: object_store::Error) -> Error {
-        explain(&format!("cannot write {}", self.describe(path)), error)
+        self.explain(&format!("cannot write {}", self.describe(path)), error)
+    }
+
+    /// Says what a person can do about an error of the store.
+    pub(crate) fn explain(&self, what: &str, error: object_store::Error) -> Error {
+        use object_store::Error::{Generic, NotFound, PermissionDenied, Unauthenticated};
+        let explained = match &error {
+            PermissionDenied { .. } if self.root.is_some() => {
+                explain_kind(what, Some(io::ErrorKind::PermissionDenied))
+            }
+            PermissionDenied { .. } | Unauthenticated { .. } => {
+                Error::storage(format!("{what}: the store refuses these credentials"))
+                    .hint("look at `storage:` and the environment: are they right, and may they do this?")
+            }
+            NotFound { .. } if self.root.is_none() => Error::storage(format!("{what}: it is not there"))
+                .hint(format!("does the bucket of {} exist?", self.url)),
+            Generic { .. } if self.root.is_none() => {
+                Error::storage(what).hint(format!("does the store of {} answer?", self.url))
+            }
+            error => explain_kind(what, io_kind(error)),
+        };
+        explained.caused_by(error)
     }
 }
 
@@ -269,12 +301,19 @@ pub(crate) fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
     None
 }
 
-fn explain(what: &str, error: object_store::Error) -> Error {
-    let kind = match &error {
-        object_store::Error::PermissionDenied { .. } => Some(io::ErrorKind::PermissionDenied),
-        error => io_kind(error),
+/// Whether it was storage that failed an engine, as the error or its causes say: trying again may help.
+pub fn is_of_storage(error: &(dyn StdError + 'static)) -> bool {
+    let is = |error: &(dyn StdError + 'static)| {
+        error.is::<object_store::Error>()
+            || error.is::<io::Error>()
+            || error.downcast_ref::<ParquetError>().is_some_and(is_unanswered)
     };
-    explain_kind(what, kind).caused_by(error)
+    is(error) || error.source().is_some_and(is_of_storage)
+}
+
+/// The engine tells why it could not fetch a footer in words only. A file that is gone does not come back.
+fn is_unanswered(error: &ParquetError) -> bool {
+    matches!(error, ParquetError::General(text) if text.contains("Object Store error") && !text.contains("not found"))
 }
 
 pub(crate) fn io_error(what: &str, error: io::Error) -> Error {

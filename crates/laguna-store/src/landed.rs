@@ -237,7 +237,7 @@ pub(crate) async fn log_versions(lake: &Lake, table: &TableName) -> Result<Vec<u
     let entries: Vec<ObjectMeta> = match lake.objects().list(Some(&folder)).try_collect().await {
         Ok(entries) => entries,
         Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(Error::storage(format!("cannot list {folder}")).caused_by(error)),
+        Err(error) => return Err(lake.read_error(folder.as_ref(), error)),
     };
     let mut versions: Vec<u64> = entries
         .iter()
@@ -257,6 +257,6 @@ async fn log_mark(lake: &Lake, table: &TableName, version: u64) -> Result<Option
             meta.e_tag.unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.timestamp_micros())),
         )),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(Error::storage(format!("cannot read {path}")).caused_by(error)),
+        Err(error) => Err(lake.read_error(path.as_ref(), error)),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
-use laguna_base::{Error, Instant, Result, TableName};
+use laguna_base::{Instant, Result, TableName};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -229,7 +229,7 @@ async fn list(lake: &Lake) -> Result<Vec<String>> {
     let entries: Vec<ObjectMeta> = match lake.objects().list(Some(&folder)).try_collect().await {
         Ok(entries) => entries,
         Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(Error::storage("cannot list the runs").caused_by(error)),
+        Err(error) => return Err(lake.read_error(folder.as_ref(), error)),
     };
     let mut names: Vec<String> = entries
         .iter()

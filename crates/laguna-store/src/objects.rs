@@ -15,7 +15,7 @@ pub(crate) async fn get(lake: &Lake, path: &Path) -> Result<Option<Bytes>> {
     match read.await {
         Ok(bytes) => Ok(Some(bytes)),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(Error::storage(format!("cannot read {path}")).caused_by(error)),
+        Err(error) => Err(lake.read_error(path.as_ref(), error)),
     }
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn put_json<T: Serialize>(lake: &Lake, path: &Path, value: &T) 
     let payload = encode(path, value)?;
     match lake.objects().put(path, payload).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(Error::storage(format!("cannot write {path}")).caused_by(error)),
+        Err(error) => Err(lake.write_error(path.as_ref(), error)),
     }
 }
 
@@ -43,9 +43,7 @@ pub(crate) async fn put_json_if_absent<T: Serialize>(lake: &Lake, path: &Path, v
     match lake.objects().put_opts(path, payload, PutMode::Create.into()).await {
         Ok(_) => Ok(true),
         Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-        Err(error) => Err(Error::storage(format!("cannot write {path}"))
-            .hint("whether it was written is not known; running again finds out")
-            .caused_by(error)),
+        Err(error) => Err(lake.write_error(path.as_ref(), error)),
     }
 }
 
@@ -53,7 +51,7 @@ pub(crate) async fn put_json_if_absent<T: Serialize>(lake: &Lake, path: &Path, v
 pub(crate) async fn delete(lake: &Lake, path: &Path) -> Result<()> {
     match lake.objects().delete(path).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-        Err(error) => Err(Error::storage(format!("cannot delete {path}")).caused_by(error)),
+        Err(error) => Err(lake.explain(&format!("cannot delete {}", lake.describe(path.as_ref())), error)),
     }
 }
 

@@ -15,7 +15,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::durable::DurableStore;
@@ -32,7 +32,7 @@ pub(crate) struct Place {
 }
 
 /// How long one request and its retries go on before the store counts as not answering.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Options of `storage:` that are Laguna's own.
 const OWN: [&str; 2] = ["lease_timeout", "retry_timeout"];
@@ -89,12 +89,12 @@ pub(crate) fn find(root: &str, options: &BTreeMap<String, String>) -> Result<Pla
             .caused_by(error)
     };
     let mut path = url.path().trim_matches('/').to_string();
-    let client = ClientOptions::new().with_timeout(PATIENCE);
+    let patience = format!("{}s", PATIENCE.as_secs());
     let bare: Arc<dyn ObjectStore> = match scheme {
         "s3" | "s3a" => {
             let mut builder = AmazonS3Builder::from_env()
                 .with_bucket_name(bucket)
-                .with_client_options(client)
+                .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), patience)
                 .with_conditional_put(S3ConditionalPut::ETagMatch)
                 .with_retry(retry);
             for (key, value) in given(options, &S3, |key| key.parse::<AmazonS3ConfigKey>().ok())? {
@@ -109,17 +109,21 @@ pub(crate) fn find(root: &str, options: &BTreeMap<String, String>) -> Result<Pla
         "gs" | "gcs" => {
             let mut builder = GoogleCloudStorageBuilder::from_env()
                 .with_bucket_name(bucket)
-                .with_client_options(
-                    client.with_allow_http(is_plain(options.get("base_url").map(String::as_str))),
-                )
+                .with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), patience)
                 .with_retry(retry);
             for (key, value) in given(options, &GOOGLE, |key| key.parse::<GoogleConfigKey>().ok())? {
                 builder = builder.with_config(key, value);
             }
+            let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+            if is_plain(endpoint.as_deref()) {
+                builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::AllowHttp), "true");
+            }
             Arc::new(builder.build().map_err(failed)?)
         }
         "az" | "azure" | "abfs" | "abfss" => {
-            let mut builder = MicrosoftAzureBuilder::from_env().with_client_options(client).with_retry(retry);
+            let mut builder = MicrosoftAzureBuilder::from_env()
+                .with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), patience)
+                .with_retry(retry);
             // abfss://container@account.dfs.core.windows.net/folder names the account too.
             builder = match url.username() {
                 "" => builder.with_container_name(bucket),
@@ -193,13 +197,17 @@ fn given<'a, K>(
 
 /// Retries of requests that may be repeated: with jitter, longer each time, as the store's throttling asks.
 fn retry(options: &BTreeMap<String, String>) -> Result<RetryConfig> {
-    let retry_timeout = duration(options, "retry_timeout")?.unwrap_or(PATIENCE);
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(100),
         max_backoff: Duration::from_secs(10),
         base: 2.0,
     };
-    Ok(RetryConfig { backoff, max_retries: 12, retry_timeout })
+    Ok(RetryConfig { backoff, max_retries: 12, retry_timeout: retry_timeout(options)? })
+}
+
+/// How long a store that does not answer is asked again.
+pub(crate) fn retry_timeout(options: &BTreeMap<String, String>) -> Result<Duration> {
+    Ok(duration(options, "retry_timeout")?.unwrap_or(PATIENCE))
 }
 
 /// After how long a silent holder's lease can be taken over, where `storage:` says so.

@@ -21,9 +21,6 @@ use object_store::{
 
 use crate::lake::io_kind;
 
-/// How long the outcome of one put is asked after.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// See the head of this file. Everything but put-if-absent is passed on.
 #[derive(Debug)]
 pub(crate) struct SettledStore {
@@ -32,8 +29,9 @@ pub(crate) struct SettledStore {
 }
 
 impl SettledStore {
-    pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        SettledStore { inner, patience: PATIENCE }
+    /// Asks after the outcome of one put for as long as `patience`.
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, patience: Duration) -> Self {
+        SettledStore { inner, patience }
     }
 
     async fn put_if_absent(
@@ -67,7 +65,7 @@ impl SettledStore {
                 Ok(_) => {
                     return Err(Error::AlreadyExists { path: location.to_string(), source: error.into() });
                 }
-                Err(Error::NotFound { .. }) if !is_transient(&error) => return Err(error),
+                Err(unread) if !is_transient(&error) && !is_transient(&unread) => return Err(error),
                 Err(_) => {}
             }
             let pause = pauses.next().unwrap_or_default();

@@ -19,6 +19,7 @@ use super::state::{self, Buckets, State};
 use super::tombstone::{self, Tombstones};
 use super::{LatestRule, as_raw, bucket};
 use crate::content::ContentHash;
+use crate::lake::is_of_storage;
 use crate::types::{normalize_batch, schema_to_json};
 use crate::{DataFile, Lake, Snapshot, Staged, TableWriter, WriteOptions};
 
@@ -336,6 +337,10 @@ impl Fold<'_> {
 
     fn failed(&self, error: impl Into<DataFusionError>) -> Error {
         let table = self.raw.table.latest();
-        Error::failed(format!("{table} cannot be brought up to date")).caused_by(error.into())
+        let (what, error) = (format!("{table} cannot be brought up to date"), error.into());
+        match is_of_storage(&error) {
+            true => Error::storage(what).caused_by(error),
+            false => Error::failed(what).caused_by(error),
+        }
     }
 }

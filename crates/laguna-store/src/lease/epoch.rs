@@ -78,20 +78,31 @@ pub(super) async fn take(
     if !objects::put_json_if_absent(lake, &path(name, epoch, "json"), holder).await? {
         return Ok(Err("another process, which was faster".to_string()));
     }
+    // From here on it is ours, and given back on every way out.
+    let fence = Arc::new(Fence { name: name.to_string(), epoch, lost: AtomicBool::new(false) });
+    lake.fences.lock().unwrap_or_else(PoisonError::into_inner).push(fence.clone());
+    let renewal = tokio::spawn(renew(lake.clone(), fence.clone()));
+    let held = HeldEpoch { lake: lake.clone(), fence, renewal, released: false };
     // Between the look and the put others may have taken this epoch, given it back, and cleaned it away.
     if look(lake, name).await?.keys().any(|other| *other > epoch) {
         objects::delete(lake, &path(name, epoch, "json")).await?;
         return Ok(Err("another process, which was faster".to_string()));
     }
-    for (old, _) in seen.iter().filter(|(old, _)| **old + KEPT <= epoch) {
+    let old = seen.keys().filter(|old| **old + KEPT <= epoch);
+    if let Err(error) = forget(lake, name, old).await {
+        tracing::warn!(lease = name, %error, "old epochs of a lease could not be cleaned away");
+    }
+    Ok(Ok(held))
+}
+
+/// Cleans epochs away, the oldest first: a holder whose successor is gone finds that its own epoch is gone too.
+async fn forget(lake: &Lake, name: &str, epochs: impl Iterator<Item = &u64>) -> Result<()> {
+    for epoch in epochs {
         for kind in ["alive", "free", "json"] {
-            objects::delete(lake, &path(name, *old, kind)).await?;
+            objects::delete(lake, &path(name, *epoch, kind)).await?;
         }
     }
-    let fence = Arc::new(Fence { name: name.to_string(), epoch, lost: AtomicBool::new(false) });
-    lake.fences.lock().unwrap_or_else(PoisonError::into_inner).push(fence.clone());
-    let renewal = tokio::spawn(renew(lake.clone(), fence.clone()));
-    Ok(Ok(HeldEpoch { lake: lake.clone(), fence, renewal, released: false }))
+    Ok(())
 }
 
 async fn look(lake: &Lake, name: &str) -> Result<BTreeMap<u64, Seen>> {
@@ -158,12 +169,11 @@ impl Fence {
     /// An error when another process has taken the lease over.
     pub(crate) async fn check(&self, lake: &Lake) -> Result<()> {
         if !self.lost.load(Ordering::SeqCst) {
-            let next = path(&self.name, self.epoch + 1, "json");
-            match lake.objects().head(&next).await {
-                Err(object_store::Error::NotFound { .. }) => return Ok(()),
-                Err(error) => return Err(lake.read_error(next.as_ref(), error)),
-                Ok(_) => self.lost.store(true, Ordering::SeqCst),
+            // Successors may have come, gone, and been cleaned away together with this epoch.
+            if look(lake, &self.name).await?.keys().next_back() == Some(&self.epoch) {
+                return Ok(());
             }
+            self.lost.store(true, Ordering::SeqCst);
         }
         Err(self.taken_over())
     }

@@ -232,7 +232,7 @@ pub(super) async fn numbers(lake: &Lake) -> Result<BTreeSet<u64>> {
                 found.extend(name.and_then(|name| name.parse::<u64>().ok()));
             }
             Ok(None) | Err(object_store::Error::NotFound { .. }) => return Ok(found),
-            Err(error) => return Err(Error::storage("cannot list the releases").caused_by(error)),
+            Err(error) => return Err(lake.read_error(folder.as_ref(), error)),
         }
     }
 }

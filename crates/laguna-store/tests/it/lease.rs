@@ -121,3 +121,16 @@ async fn a_holder_that_slept_through_its_lease_commits_and_releases_nothing() {
     assert_eq!(ids(&other, &head).await, [2]);
     held.release().await;
 }
+
+#[tokio::test]
+async fn a_holder_whose_successors_came_and_went_is_refused() {
+    let (store, lake, _) = two();
+    let table = name("enhanced.t");
+    let held = lake.lease("run", "run-1", false).await.unwrap();
+    let files = write(&lake, &table, &[batch(&[(1, None)])], &[]).await.files;
+    // The next epochs were taken, given back, and cleaned away.
+    abandon(&store, 5).await;
+    let error = lake.commit(&staged(&table, "run-1", &schema(), files)).await.unwrap_err();
+    assert!(error.message().contains("taken over"), "{error}");
+    drop(held);
+}

@@ -8,3 +8,7 @@ mod kill;
 mod kit;
 mod landing;
 mod reference;
+mod servers;
+mod small;
+mod stores;
+mod trouble;
