@@ -79,7 +79,9 @@ async fn old_versions_go_with_their_log_and_new_ones_are_what_the_reference_read
             redaction: Redaction::default(),
         };
         lake.begin_erasure(&erasure).await.unwrap();
-        let second = lake.begin_erasure(&erasure).await.unwrap_err();
+        let mut other = erasure.clone();
+        other.receipt.id = "e2".to_string();
+        let second = lake.begin_erasure(&other).await.unwrap_err();
         assert_eq!(second.kind(), ErrorKind::Conflict);
         assert_eq!(lake.finish_erasure().await.unwrap(), Some(erasure.receipt.clone()));
         assert_eq!(lake.finish_erasure().await.unwrap(), None);
