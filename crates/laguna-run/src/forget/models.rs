@@ -377,9 +377,8 @@ impl<'a> Followers<'a> {
         let kept = work.without(&before, &Judge::Columns).await?;
         work.notes
             .push(format!("{name} of release {} is filtered by the condition: {reason}", release.number));
-        let mut note = before.note.clone();
-        note.content = None;
-        let snapshot = Snapshot { files: kept.files, note, ..before };
+        let mut snapshot = Snapshot { files: kept.files, ..before };
+        snapshot.note.content = Some(work.content(&snapshot).await?);
         Ok(Ok(version(snapshot, "filtered", rows)))
     }
 

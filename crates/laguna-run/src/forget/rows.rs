@@ -77,17 +77,22 @@ impl Work<'_> {
         }
         let files = writer.finish().await?.files;
         self.fresh.extend(files.iter().map(|file| (one.table.clone(), file.clone())));
-        let written = Snapshot { files: files.clone(), ..one.clone() };
-        let mut found = ContentHash::default();
-        let mut stream = self.session(&written).await?.execute("SELECT * FROM this").await?.stream;
-        while let Some(batch) = stream.try_next().await.map_err(laguna_query::translate)? {
-            found.update(&types::normalize_batch(&batch, &one.schema)?);
-        }
+        let found = self.content(&Snapshot { files: files.clone(), ..one.clone() }).await?;
         if found != wanted || found.rows + gone != one.rows() {
             return Err(Error::internal(format!("a file of {} was not copied as it must be", one.table))
                 .hint("nothing was changed"));
         }
         Ok(files)
+    }
+
+    /// Hash of all rows of a version.
+    pub(super) async fn content(&self, snapshot: &Snapshot) -> Result<ContentHash> {
+        let mut content = ContentHash::default();
+        let mut rows = self.session(snapshot).await?.execute("SELECT * FROM this").await?.stream;
+        while let Some(batch) = rows.try_next().await.map_err(laguna_query::translate)? {
+            content.update(&types::normalize_batch(&batch, &snapshot.schema)?);
+        }
+        Ok(content)
     }
 
     async fn judged<'j>(&self, snapshot: &Snapshot, judge: &'j Judge) -> Result<Judged<'j>> {

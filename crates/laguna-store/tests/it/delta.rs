@@ -20,7 +20,7 @@ async fn reference(lake: &Lake, table: &str, version: u64) -> deltalake_core::De
         .unwrap()
 }
 
-async fn agrees(lake: &Lake, ours: &Snapshot) {
+pub async fn agrees(lake: &Lake, ours: &Snapshot) {
     let theirs = reference(lake, &ours.table.path(), ours.version).await;
     let state = theirs.snapshot().unwrap();
     let mut paths: Vec<String> =

@@ -3,6 +3,7 @@
 mod commit;
 mod content;
 mod delta;
+mod forget;
 mod lake;
 mod lease;
 mod support;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use laguna_base::human::{count, thousands};
-use laguna_base::{Result, SystemClock};
+use laguna_base::{Error, Result, SystemClock};
 use laguna_run::forget::{self, ForgetOptions, Forgotten};
 use laguna_run::{Context, events};
 use laguna_store::forget::Receipt;
@@ -29,8 +29,15 @@ pub async fn execute(
         load: load_options(global)?,
     };
     let project = load(global, printer)?;
-    let context = Context::open(project, Arc::new(SystemClock), Arc::new(events::Silent), stop).await?;
-    let done = forget::forget(&context, &options).await?;
+    let reporter = Arc::new(events::Silent);
+    let context = Context::open(project, Arc::new(SystemClock), reporter, stop.clone()).await?;
+    // Every step can be repeated, so it may end between any two.
+    let done = tokio::select! {
+        done = forget::forget(&context, &options) => done?,
+        () = stop.cancelled() => {
+            return Err(Error::interrupted().hint("the next forget or run finishes what was begun"));
+        }
+    };
     if printer.json {
         printer.json_line(&serde_json::json!({
             "event": "done",
