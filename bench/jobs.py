@@ -5,13 +5,16 @@ import dataclasses
 import gzip
 import json
 import shutil
+import statistics
 import subprocess
+import time
 from pathlib import Path
 from typing import Callable
 
 import projects
 
 FLIGHTS = Path(__file__).resolve().parents[1] / "examples/flights/data/flights"
+TPCH = Path(__file__).resolve().parent / "tpch"
 
 
 @dataclasses.dataclass
@@ -157,4 +160,66 @@ def checks(cache, options):
     yield Job("checks", [], lines=lambda: table)
 
 
-ALL = {"lineitem": lineitem, "flights": flights, "models": models, "query": query, "checks": checks}
+def tpch(cache, options):
+    """The 22 queries of TPC-H over the lake's tables, and over the same Parquet files by others: in one process, and each alone."""
+    data, folder, python = cache.data / "tpch", cache.work / "tpch", cache.bin("tpch", "python")
+    if not data.exists():
+        output(cache.bin("peers", "tpchgen-cli"), "-s", "1", "--format=csv", f"--output-dir={data}.part")
+        data.with_name("tpch.part").rename(data)
+    remove(folder)
+    projects.tpch(folder, data)
+    output(cache.laguna, "--quiet", "run", folder=folder)
+    queries = sorted(TPCH.glob("q*.sql"))
+    (folder / "all.sql").write_text("\n".join(query.read_text() for query in queries))
+    ours = [cache.laguna, "query", "--project", folder, "-o", "ndjson", "-f"]
+    # The lake is new, so all files of a table are those of its released version.
+    peer = lambda engine: [python, TPCH / "peer.py", engine, folder / "lake/sanitized"]
+
+    def answers(ask):
+        return json.dumps({query.stem: sorted(map(rounded, ask(query))) for query in queries}, indent=1)
+
+    def theirs(engine):
+        found = json.loads(output(*peer(engine), "--json"))
+        return answers(lambda query: found[query.stem])
+
+    def contestant(name, command, answer):
+        home = folder / name
+        home.mkdir()
+        return Contestant(name, home, command, answer=answer)
+
+    yield Job("TPC-H, 22 queries in one process", [
+        contestant("Laguna", [*ours, folder / "all.sql"],
+                   lambda: answers(lambda query: [json.loads(line).values() for line in output(*ours, query).splitlines()])),
+        contestant("DuckDB 2.0", peer("duckdb"), lambda: theirs("duckdb")),
+        contestant("DataFusion", peer("datafusion"), lambda: theirs("datafusion")),
+    ], lines=lambda: tpch_alone(ours, peer, queries, options.runs))
+
+
+def tpch_alone(ours, peer, queries, runs):
+    """Each query alone: Laguna as a whole process, the others within one that has started."""
+    def process(query):
+        start = time.perf_counter()
+        output(*ours, query)
+        return time.perf_counter() - start
+
+    seconds = {"Laguna": {query.stem: statistics.median(process(query) for _ in range(runs)) for query in queries}}
+    seconds |= {name: json.loads(output(*peer(name), "--times", runs)) for name in ("duckdb", "datafusion")}
+    yield "| query | Laguna, whole process | DuckDB | DataFusion | Laguna beside DuckDB |"
+    yield "|---|---:|---:|---:|---:|"
+    for name in [query.stem for query in queries] + ["all"]:
+        row = [times[name] if name != "all" else sum(times.values()) for times in seconds.values()]
+        yield f"| {name} | " + " | ".join(f"{value:.3f}" for value in row) + f" | {row[0] / row[1]:.2f} x |"
+
+
+def rounded(row):
+    """A row as text, numbers to two places: engines give averages and quotients different types."""
+    def cell(value):
+        try:
+            return f"{float(value) + 0.0:.2f}"
+        except (TypeError, ValueError):
+            return str(value)
+
+    return "|".join(map(cell, row))
+
+
+ALL = {"lineitem": lineitem, "flights": flights, "models": models, "query": query, "checks": checks, "tpch": tpch}

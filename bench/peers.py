@@ -1,6 +1,6 @@
 """Laguna beside its peers, in one run: whole processes, by wall clock, on the same data.
 
-    python bench/peers.py --laguna target/release/laguna [--only lineitem,flights,models,query,checks] [--runs 5]
+    python bench/peers.py --laguna target/release/laguna [--only lineitem,flights,models,query,checks,tpch] [--runs 5]
 
 Packages of the peers go into virtual environments in a cache folder that is kept, as does generated data; what runs write is deleted before each
 run. Contestants alternate. Before a time counts, all contestants of a job must give the same answer.
@@ -19,6 +19,7 @@ from pathlib import Path
 import jobs
 
 PEERS = ["tpchgen-cli==2.0.2", "duckdb==1.5.5", "duckdb-cli==1.5.5", "duckdb-extension-delta==1.5.5", "polars==2.1.0", "deltalake==1.6.6", "pyarrow==26.0.1"]
+TPCH = ["duckdb==2.0.0", "datafusion==55.0.0", "pyarrow==26.0.1"]
 DBT = ["dbt-core==1.12.6", "dbt-duckdb==1.11.1", "duckdb==1.5.5"]
 # A package of dbt-core that is downloaded from elsewhere while it installs, and that nothing here uses.
 NOT_NEEDED = "dbt-core-experimental-parser"
@@ -47,7 +48,7 @@ class Cache:
                 needs = subprocess.run([folder / "bin/python", "-c", code], check=True, capture_output=True, text=True).stdout.split("\n")
                 subprocess.run([*pip, *filter(None, needs)], check=True)
             else:
-                subprocess.run([*pip, *PEERS], check=True)
+                subprocess.run([*pip, *{"peers": PEERS, "tpch": TPCH}[environment]], check=True)
             (folder / "ready").touch()
         return str(folder / "bin" / program)
 
@@ -96,7 +97,7 @@ def race(job, runs, warmup):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--laguna", type=Path, required=True, help="an optimised binary")
-    arguments.add_argument("--only", default="lineitem,flights,models,query,checks", help="jobs, separated by commas (default: all)")
+    arguments.add_argument("--only", default=",".join(jobs.ALL), help="jobs, separated by commas (default: all)")
     arguments.add_argument("--runs", type=int, default=5, help="runs of each contestant that count (default 5)")
     arguments.add_argument("--warmup", type=int, default=1, help="runs before those (default 1)")
     arguments.add_argument("--models", type=int, default=1000, help="models of the job `models` (default 1000)")

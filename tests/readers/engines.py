@@ -17,10 +17,6 @@ def kind_of(type_):
     return next((word for word, holds in words if holds(type_)), "nested")
 
 
-def quote(name):
-    return '"' + name.replace('"', '""') + '"'
-
-
 def literal_type(type_):
     """The SQL type of a literal that equals values of this Arrow type without any rounding."""
     if pa.types.is_decimal(type_):
@@ -29,6 +25,9 @@ def literal_type(type_):
 
 
 class Reader:
+    instants = 1  # in microseconds, the finest unit that the reader gives
+    slow = False  # a slow reader reads of each table the head and the oldest version
+
     def blind(self, columns):
         """Columns by which this reader must not be asked to filter."""
         return set()
@@ -38,16 +37,25 @@ class Sql(Reader):
     """What is measured, in SQL: the dialect of DataFusion, which is Laguna's. Subclasses name what differs in theirs."""
 
     sizes = {"text": "octet_length({})", "binary": "octet_length({})"}
-    wide, micros = "decimal(38,0)", "CAST({} AS bigint)"
-    instant = "arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+    wide, micros, varchar, nan = "decimal(38,0)", "CAST({} AS bigint)", "varchar", "isnan({})"
+    table, together = "t", 20  # how many counts are asked for in one query
+
+    def quote(self, name):
+        return '"' + name.replace('"', '""') + '"'
+
+    def text(self, value):
+        return "'" + value.replace("'", "''") + "'"
+
+    def instant(self, micros):
+        return f"arrow_cast({micros}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
     def measures(self, name, kind):
         """Pairs of what is measured and its expression, for one column."""
-        c = quote(name)
+        c = self.quote(name)
         found = [("values", f"count({c})")]
         if kind == "double":  # engines order NaN each in their own way, and the sum of huge numbers depends on the order of rows
             finite = f"CASE WHEN abs({c}) < CAST('Infinity' AS double) THEN CAST({c} AS double) + 0.0 END"
-            found += [("nan", f"count(CASE WHEN isnan({c}) THEN 1 END)"), ("finite", f"count({finite})"),
+            found += [("nan", f"count(CASE WHEN {self.nan.format(c)} THEN 1 END)"), ("finite", f"count({finite})"),
                       ("sum", f"sum(CASE WHEN abs({c}) < 1e15 THEN CAST({c} AS double) END)"),
                       ("min", f"min({finite})"), ("max", f"max({finite})"), ("distinct", f"count(DISTINCT {finite})")]
         if kind == "boolean":
@@ -59,7 +67,7 @@ class Sql(Reader):
         if kind in ("text", "integer", "decimal"):
             found += [("min", f"min({c})"), ("max", f"max({c})")]
         if kind == "date":
-            found += [("min", f"CAST(min({c}) AS varchar)"), ("max", f"CAST(max({c}) AS varchar)")]
+            found += [("min", f"CAST(min({c}) AS {self.varchar})"), ("max", f"CAST(max({c}) AS {self.varchar})")]
         if kind == "timestamp":
             found += [("min", self.micros.format(f"min({c})")), ("max", self.micros.format(f"max({c})"))]
         if kind == "integer":
@@ -70,12 +78,14 @@ class Sql(Reader):
 
     def where(self, name, kind, value):
         """A condition that engines answer with a file's statistics: equality with one value, or null."""
-        c = quote(name)
+        c = self.quote(name)
         if value is None:
             return f"{c} IS NULL"
-        literal = "'" + str(value).replace("'", "''") + "'"
-        others = {"text": literal, "integer": str(value), "boolean": str(value), "timestamp": self.instant.format(value)}
-        return f"{c} = " + others.get(kind, f"CAST({literal} AS {kind})")
+        if kind == "text":
+            return f"{c} = {self.text(value)}"
+        if kind == "timestamp":
+            return f"{c} = {self.instant(value)}"
+        return f"{c} = {value}" if kind in ("integer", "boolean") else f"{c} = CAST('{value}' AS {kind})"
 
     def measure_sql(self, table, columns):
         expressions = [expression for name, kind in columns for _, expression in self.measures(name, kind)]
@@ -84,22 +94,26 @@ class Sql(Reader):
     def count_sql(self, table, probes):
         return " UNION ALL ".join(f"SELECT {i} AS i, count(*) AS n FROM {table} WHERE {self.where(*probe)}" for i, probe in enumerate(probes))
 
+    def measure(self, columns):
+        return list(self.fetch(self.measure_sql(self.table, columns))[0])
+
+    def count(self, probes):
+        parts = [probes[start : start + self.together] for start in range(0, len(probes), self.together)]
+        return [n for part in parts for _, n in sorted(self.fetch(self.count_sql(self.table, part)))]
+
 
 class DeltaLake(Sql):
     name = "deltalake"
 
     def __init__(self, path, version):
-        self.table = deltalake.DeltaTable(path, version=version)
-        self.version = self.table.version()
+        self.opened = deltalake.DeltaTable(path, version=version)
+        self.version = self.opened.version()
 
     def query(self, sql):
-        return pa.table(deltalake.QueryBuilder().register("t", self.table).execute(sql).read_all())
+        return pa.table(deltalake.QueryBuilder().register("t", self.opened).execute(sql).read_all())
 
-    def measure(self, columns):
-        return list(self.query(self.measure_sql("t", columns)).to_pylist()[0].values())
-
-    def count(self, probes):
-        return [row["n"] for row in sorted(self.query(self.count_sql("t", probes)).to_pylist(), key=lambda row: row["i"])]
+    def fetch(self, sql):
+        return [tuple(row.values()) for row in self.query(sql).to_pylist()]
 
     def rows(self):
         return self.query("SELECT * FROM t")
@@ -110,21 +124,21 @@ class DuckDb(Sql):
 
     name = "duckdb"
     sizes = {"text": "strlen({})", "binary": "octet_length({})"}
-    wide, micros, instant = "hugeint", "epoch_us({})", "make_timestamptz({})"
+    wide, micros = "hugeint", "epoch_us({})"
 
     def __init__(self, path, version):
         self.connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
         self.connection.execute(f"LOAD '{DELTA}'; SET TimeZone = 'UTC'; SET threads = 2")
         self.open(path, version)
 
+    def instant(self, micros):
+        return f"make_timestamptz({micros})"
+
     def open(self, path, version):
         self.table = f"delta_scan('{path}'" + (")" if version is None else f", version => {version})")
 
-    def measure(self, columns):
-        return list(self.connection.execute(self.measure_sql(self.table, columns)).fetchone())
-
-    def count(self, probes):
-        return [n for _, n in sorted(self.connection.execute(self.count_sql(self.table, probes)).fetchall())]
+    def fetch(self, sql):
+        return self.connection.execute(sql).fetchall()
 
     def rows(self):
         return self.connection.execute(f"SELECT * FROM {self.table}").to_arrow_table()

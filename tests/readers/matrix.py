@@ -183,3 +183,7 @@ def build(folder: Path, laguna):
     write_data(folder, 3)
     laguna(["run"], 1)
     laguna(["run", "--full", "enhanced.by_place", "enhanced.types_sorted"], 0)
+    for _ in range(20):  # until these tables have a checkpoint
+        laguna(["run", "--full", "enhanced.by_types", "enhanced.by_place", "enhanced.nested"], 0)
+    if not list(folder.glob("lake/enhanced/by_types/_delta_log/*.checkpoint.parquet")):
+        raise RuntimeError("no checkpoint was written after 20 commits")

@@ -1,8 +1,8 @@
 """Independent readers open what Laguna writes, and must see what Laguna sees.
 
-    python readers.py LAGUNA_BINARY [--keep FOLDER]
+    python readers.py LAGUNA_BINARY [--keep FOLDER] [--servers FOLDER]
 
-Needs the packages of `requirements.txt`. Two lakes are made in a temporary folder: the flights example, and `matrix.py`. Every folder with a
+Needs the packages of `requirements.txt`; with `--servers` those of `requirements-java.txt` too, and Spark and Trino read besides. Two lakes are made in a temporary folder: the flights example, and `matrix.py`. Every folder with a
 Delta log is read at its head, which must be what the newest release names, and at every version that an earlier release names. Compared with
 `laguna query` are: rows; sums, extremes, nulls and distinct values of each column; counts under filters, which readers answer with the help of
 statistics; all rows of small tables.
@@ -10,7 +10,6 @@ statistics; all rows of small tables.
 
 import argparse
 import collections
-import datetime as dt
 import decimal
 import json
 import math
@@ -24,14 +23,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import engines
+import jvm
 import matrix
+import spark
+import trinodb
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/flights"
 decimal.getcontext().prec = 100  # never round
 ALL_ROWS = 20_000  # of a table with at most so many, every row is compared
+OLD_VERSIONS = 2  # so many of a table's first versions, and of its last ones before the head
 
 # What a reader cannot read, although the format allows it.
 LIMITS = {("pyarrow", "enhanced.by_types"): "deltalake's data set writes the negative decimal of a partition as -999.-99"}
+# Partitioned by an instant: Trino cuts such values to milliseconds, while it rounds those in files.
+BY_INSTANT = {"enhanced.by_types"}
+SERVERS = [spark.Spark, trinodb.Trino]
 
 
 class Laguna:
@@ -49,8 +55,18 @@ class Laguna:
     def query(self, sql):
         return json.loads(self(["query", "-o", "json", sql]), parse_float=decimal.Decimal)
 
-    def rows(self, table):
-        return pa.ipc.open_stream(self(["query", "-o", "arrow", f"SELECT * FROM {table} LIMIT {ALL_ROWS + 1}"])).read_all()
+    def rows(self, table, limit=ALL_ROWS + 1):
+        return pa.ipc.open_stream(self(["query", "-o", "arrow", f"SELECT * FROM {table} LIMIT {limit}"])).read_all()
+
+    def coarser(self, table, micros):
+        """`table` as seen by a reader that rounds instants to so many microseconds."""
+        def cut(field):
+            name = self.dialect.quote(field.name)
+            value = f"CAST({name} AS bigint) + {0 if table.split()[0] in BY_INSTANT else micros // 2}"
+            rounded = self.dialect.instant(f"{value} - (({value}) % {micros} + {micros}) % {micros}")
+            return f"{rounded} AS {name}" if pa.types.is_timestamp(field.type) else name
+
+        return f"(SELECT {', '.join(map(cut, self.rows(table, limit=0).schema))} FROM {table})"
 
     def measure(self, table, columns):
         return list(self.query(self.dialect.measure_sql(table, columns))[0].values())
@@ -71,7 +87,8 @@ def versions(laguna, lake):
     for tier, name in folders(lake):
         table = f"{tier}.{name}"
         yield lake / tier / name, None, table, newest.get(table)
-        for version in sorted({row["version"] for row in released if row["table"] == table} - {newest.get(table)}):
+        old = sorted({row["version"] for row in released if row["table"] == table} - {newest.get(table)})
+        for version in sorted({*old[:OLD_VERSIONS], *old[-OLD_VERSIONS:]}):
             yield lake / tier / name, version, f"{table} FOR VERSION AS OF {version}", version
 
 
@@ -80,22 +97,27 @@ def plain(value, type_=None):
     if value is None:
         return "null"
     if type_ is not None and pa.types.is_struct(type_):
-        return "{" + ", ".join(f"{field.name}: {plain(value[field.name], field.type)}" for field in type_) + "}"
+        items = [value[field.name] for field in type_] if isinstance(value, dict) else value
+        return "{" + ", ".join(f"{field.name}: {plain(item, field.type)}" for field, item in zip(type_, items, strict=True)) + "}"
     if type_ is not None and pa.types.is_map(type_):
-        pairs = [(item["key"], item["value"]) if isinstance(item, dict) else item for item in value]
+        pairs = value.items() if isinstance(value, dict) else [(item["key"], item["value"]) if isinstance(item, dict) else item for item in value]
         return "<" + ", ".join(sorted(f"{plain(k, type_.key_type)}: {plain(v, type_.item_type)}" for k, v in pairs)) + ">"
     if type_ is not None and pa.types.is_list(type_):
         return "[" + ", ".join(plain(item, type_.value_type) for item in value) + "]"
     if isinstance(value, decimal.Decimal):
         return format(value.normalize() + 0, "f") if value else "0"
-    if isinstance(value, dt.datetime):
-        return str((value if value.tzinfo else value.replace(tzinfo=dt.timezone.utc)).astimezone(dt.timezone.utc))
     return repr(value) if isinstance(value, (float, str, bytes)) else str(value)
 
 
 def bag(table, schema):
-    """All rows as a multiset, the columns in the order of `schema`."""
-    columns = [[plain(value, field.type) for value in table.column(field.name).to_pylist()] for field in schema]
+    """All rows as a multiset, the columns in the order of `schema`. Instants are microseconds: Python's end with the year 9999."""
+
+    def values(field):
+        column = table.column(field.name)
+        micros = isinstance(column, pa.ChunkedArray) and pa.types.is_timestamp(column.type)
+        return (column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()) if micros else column).to_pylist()
+
+    columns = [[plain(value, field.type) for value in values(field)] for field in schema]
     return collections.Counter(zip(*columns))
 
 
@@ -114,7 +136,9 @@ def same(ours, theirs):
 class Truth:
     """What Laguna says about one version of a table; asked once, compared with every reader."""
 
-    def __init__(self, laguna, table):
+    def __init__(self, laguna, table, instants):
+        if instants != engines.Reader.instants:
+            table = laguna.coarser(table, instants)
         rows = laguna.rows(table)
         self.schema = rows.schema
         self.columns = [(field.name, engines.kind_of(field.type)) for field in self.schema]
@@ -149,7 +173,7 @@ class Truth:
 
 class Score:
     def __init__(self):
-        self.passed, self.failed = 0, 0
+        self.passed, self.failed, self.skipped = 0, 0, 0
 
     def __call__(self, what, problems):
         print(f"{'FAILED' if problems else 'ok':<7} {what}", flush=True)
@@ -158,15 +182,18 @@ class Score:
         self.passed, self.failed = self.passed + (not problems), self.failed + bool(problems)
 
 
-def compare(laguna, lake, score):
+def compare(laguna, lake, readers, score):
+    oldest = {}
     for folder, version, table, released in versions(laguna, lake):
         what = f"{lake.parent.name} {folder.parent.name}.{folder.name} " + ("head" if version is None else f"version {version}")
-        truth = None if folder.parent.name == "system" else Truth(laguna, table)
-        for reader in engines.READERS:
+        truths, first = {}, version is None or oldest.setdefault(table.split()[0], version) == version
+        for reader in (reader for reader in readers if first or not reader.slow):
             if limit := LIMITS.get((reader.name, f"{folder.parent.name}.{folder.name}")):
                 print(f"skipped {what}, {reader.name}: {limit}")
                 continue
-            blind = set()
+            if folder.parent.name != "system" and reader.instants not in truths:
+                truths[reader.instants] = Truth(laguna, table, reader.instants)
+            truth, blind = truths.get(reader.instants), set()
             try:
                 opened = reader(str(folder), version)
                 blind = opened.blind(truth.columns) if truth else blind
@@ -192,24 +219,47 @@ def system_differences(reader):
     return [] if reader.rows().num_rows > 0 else ["no rows"]
 
 
+def make(binary, root):
+    """The lakes, each with the `laguna` that reads it."""
+    shutil.copytree(EXAMPLE, root / "flights", ignore=shutil.ignore_patterns("lake"))
+    flights = Laguna(binary, root / "flights")
+    flights(["run"])
+    (root / "matrix").mkdir()
+    types = Laguna(binary, root / "matrix")
+    matrix.build(root / "matrix", types)
+    return types, flights
+
+
+def start(servers, root, score):
+    """Those of `SERVERS` that this machine can host; the others are named."""
+    for server in SERVERS:
+        try:
+            server.start(servers, root)
+            yield server
+        except jvm.Missing as reason:
+            score.skipped += 1
+            print(f"SKIPPED: {server.name}: {reason}", flush=True)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("laguna", type=Path)
     arguments.add_argument("--keep", type=Path, help="make the lakes here and leave them")
+    arguments.add_argument("--servers", type=Path, help="read with Spark and Trino too, which are installed here and kept")
     options = arguments.parse_args()
     score = Score()
     with tempfile.TemporaryDirectory() as temporary:
-        root = options.keep or Path(temporary)
-        shutil.copytree(EXAMPLE, root / "flights", ignore=shutil.ignore_patterns("lake"))
-        flights = Laguna(options.laguna.resolve(), root / "flights")
-        flights(["run"])
-        (root / "matrix").mkdir()
-        types = Laguna(options.laguna.resolve(), root / "matrix")
-        matrix.build(root / "matrix", types)
+        root = (options.keep or Path(temporary)).resolve()
+        types, flights = make(options.laguna.resolve(), root)
         score("matrix raw.types, against its files", files_differences(types))
-        for laguna in [types, flights]:
-            compare(laguna, laguna.project / "lake", score)
-    print(f"{score.passed} passed, {score.failed} failed")
+        servers = list(start(options.servers.resolve(), root, score)) if options.servers else []
+        try:
+            for laguna in [types, flights]:
+                compare(laguna, laguna.project / "lake", engines.READERS + servers, score)
+        finally:
+            for server in servers:
+                server.stop()
+    print(f"{score.passed} passed, {score.failed} failed, {score.skipped} skipped")
     return 1 if score.failed else 0
 
 
