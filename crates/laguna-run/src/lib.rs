@@ -1,5 +1,5 @@
 //! What happens when: a run lands, builds, checks and releases in dependency order; releases are rolled back,
-//! compared and rebuilt as of a moment.
+//! compared and rebuilt as of a moment; tables are maintained.
 
 pub mod as_of;
 mod aside;
@@ -8,6 +8,7 @@ pub mod diff;
 pub mod events;
 pub mod history;
 mod land;
+pub mod maintain;
 mod node;
 pub mod plan;
 pub mod rollback;

@@ -56,6 +56,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Publishes the state of an earlier release again.
     Rollback(RollbackArgs),
+    /// Joins small files, drops old releases, deletes what nobody needs.
+    Maintain(MaintainArgs),
     /// Checks the whole project without running it.
     Validate(ValidateArgs),
     /// Prints the completion script of a shell.
@@ -210,6 +212,23 @@ pub struct RollbackArgs {
     /// Tables to roll back; default all.
     #[arg(value_name = "TABLE")]
     pub tables: Vec<String>,
+    /// Waits when a run of this lake is going on, instead of refusing.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `laguna maintain`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna maintain --dry-run         what would be joined and deleted, and the bytes won\n  laguna maintain                   the whole lake, as `maintain:` in laguna.yml says\n  laguna maintain raw --wait        the tables of one tier, when the run that is going on has ended"
+)]
+pub struct MaintainArgs {
+    /// Nodes in dbt's words; default the whole lake. With a selection no release is dropped.
+    #[arg(value_name = "SELECT")]
+    pub select: Vec<String>,
+    /// Says what would be done, and does nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Waits when a run of this lake is going on, instead of refusing.
     #[arg(long)]
     pub wait: bool,

@@ -5,6 +5,7 @@ mod content;
 mod delta;
 mod lake;
 mod lease;
+mod maintain;
 mod support;
 mod types;
 mod writer;

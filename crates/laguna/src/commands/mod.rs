@@ -4,6 +4,7 @@ mod completions;
 mod diff;
 mod history;
 mod init;
+mod maintain;
 mod query;
 mod rollback;
 mod run;
@@ -34,6 +35,7 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::History(args) => history::execute(args, global, printer).await,
         Command::Diff(args) => diff::execute(args, global, printer).await,
         Command::Rollback(args) => rollback::execute(args, global, printer).await,
+        Command::Maintain(args) => maintain::execute(args, global, printer, stop).await,
         Command::Validate(args) => validate::execute(args, global, printer),
         Command::Completions(args) => completions::execute(args, printer),
     }

@@ -6,4 +6,5 @@ mod house;
 mod kill;
 mod kit;
 mod landing;
+mod maintain;
 mod reference;
