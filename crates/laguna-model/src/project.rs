@@ -9,6 +9,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use laguna_base::hash::Fingerprint as Parts;
@@ -42,6 +43,19 @@ impl Default for LoadOptions {
     }
 }
 
+/// What maintenance keeps, and how large it makes files: `maintain:` in `laguna.yml`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Maintain {
+    /// How long releases are kept; `None` drops none.
+    pub keep: Option<Duration>,
+    /// Releases that are kept for ever.
+    pub keep_releases: BTreeSet<u64>,
+    /// Bytes of a file at most.
+    pub target_file_size: u64,
+    /// Whether runs join small files when they have become many.
+    pub after_runs: bool,
+}
+
 /// A project, checked and resolved.
 #[derive(Debug)]
 pub struct Project {
@@ -61,6 +75,8 @@ pub struct Project {
     pub retries: Retries,
     /// What a failed table means for the others.
     pub release: ReleaseRule,
+    /// What maintenance keeps.
+    pub maintain: Maintain,
     /// Raw datasets by name.
     pub datasets: BTreeMap<TableName, Dataset>,
     /// Models by name.
@@ -299,6 +315,7 @@ fn assemble(dir: &Path, files: &BTreeMap<String, Vec<u8>>, options: &LoadOptions
         parallel: resolved.parallel,
         retries: resolved.retries,
         release: resolved.release,
+        maintain: resolved.maintain,
         datasets: names.datasets,
         models,
         graph,

@@ -1,5 +1,5 @@
 //! What happens when: a run lands, builds, checks and releases in dependency order; releases are rolled back,
-//! compared and rebuilt as of a moment; rows are forgotten.
+//! compared and rebuilt as of a moment; rows are forgotten; tables are maintained.
 
 pub mod as_of;
 mod aside;
@@ -9,6 +9,7 @@ pub mod events;
 pub mod forget;
 pub mod history;
 mod land;
+pub mod maintain;
 mod node;
 pub mod plan;
 pub mod rollback;

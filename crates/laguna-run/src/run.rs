@@ -21,10 +21,12 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::land;
+use crate::maintain;
 use crate::node::{self, State};
 use crate::tables::{RunTables, SharedTables};
 use crate::{Context, Event};
 use model_task::ModelTask;
+pub(crate) use record::{STAGED_FOR, heartbeat};
 
 /// What a run is asked to do.
 #[derive(Debug, Clone, Default)]
@@ -97,7 +99,11 @@ async fn run_alone(
     let instant = context.lake().clock().now();
     let mut driver = Driver::new(context, options, id, instant, parent, state, selected);
     driver.work().await?;
-    driver.finish(stopwatch).await
+    let report = driver.finish(stopwatch).await?;
+    if context.project.maintain.after_runs && !report.tasks.is_empty() {
+        maintain::after_run(context, &report.run, &report.tasks).await;
+    }
+    Ok(report)
 }
 
 /// Where a node stands.

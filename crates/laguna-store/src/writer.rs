@@ -265,7 +265,11 @@ impl TableWriter {
         for batch in std::mem::take(&mut partition.waiting) {
             let open = match &mut partition.open {
                 Some(open) => open,
-                none => none.insert(self.files.open(partition.folder.clone(), partition.values.clone(), &batch)?),
+                none => none.insert(self.files.open(
+                    partition.folder.clone(),
+                    partition.values.clone(),
+                    &batch,
+                )?),
             };
             self.files.write(open, &batch).await?;
             if open.writer.in_progress_size() > GROUP_BYTES / 4 {

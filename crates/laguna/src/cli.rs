@@ -58,6 +58,8 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Removes rows of a raw table from every version and table that holds them.
     Forget(ForgetArgs),
+    /// Joins small files, drops old releases, deletes what nobody needs.
+    Maintain(MaintainArgs),
     /// Checks the whole project without running it.
     Validate(ValidateArgs),
     /// Prints the completion script of a shell.
@@ -233,6 +235,23 @@ pub struct ForgetArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Says what would go, and changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Waits when a run of this lake is going on, instead of refusing.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `laguna maintain`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna maintain --dry-run         what would be joined and deleted, and the bytes won\n  laguna maintain                   the whole lake, as `maintain:` in laguna.yml says\n  laguna maintain raw --wait        the tables of one tier, when the run that is going on has ended"
+)]
+pub struct MaintainArgs {
+    /// Nodes in dbt's words; default the whole lake. With a selection no release is dropped.
+    #[arg(value_name = "SELECT")]
+    pub select: Vec<String>,
+    /// Says what would be done, and does nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Waits when a run of this lake is going on, instead of refusing.

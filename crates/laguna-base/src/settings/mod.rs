@@ -73,9 +73,36 @@ pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
     Some(std::time::Duration::from_secs_f64(amount * unit))
 }
 
+/// A number of bytes as people write it: `128MB`, `1 GB`; units B, KB, MB, GB, TB and KiB to TiB, all in steps of 1024.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let amount: f64 =
+        text[..split].trim().parse().ok().filter(|amount: &f64| *amount >= 0.0 && *amount < 1e9)?;
+    let power = match text[split..].trim().to_uppercase().as_str() {
+        "B" => 0,
+        "KB" | "KIB" => 1,
+        "MB" | "MIB" => 2,
+        "GB" | "GIB" => 3,
+        "TB" | "TIB" => 4,
+        _ => return None,
+    };
+    Some((amount * 1024f64.powi(power)) as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_unit() {
+        assert_eq!(parse_bytes("128MB"), Some(128 << 20));
+        assert_eq!(parse_bytes(" 1.5 KiB"), Some(1536));
+        assert_eq!(parse_bytes("7b"), Some(7));
+        for wrong in ["128", "MB", "-1MB", "3 sheets", ""] {
+            assert!(parse_bytes(wrong).is_none(), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_are_read_with_their_unit() {

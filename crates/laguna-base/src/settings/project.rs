@@ -29,6 +29,8 @@ pub struct ProjectSettings {
     pub vars: BTreeMap<String, Value>,
     /// What a failed or blocked table means for the others of its run.
     pub release: ReleaseRule,
+    /// What `laguna maintain` keeps, and how large it makes files.
+    pub maintain: Maintenance,
     /// When `laguna serve` runs the project, as a cron expression.
     pub schedule: Option<String>,
     /// Who may read what.
@@ -106,6 +108,31 @@ pub struct Retries {
 impl Default for Retries {
     fn default() -> Self {
         Retries { attempts: 3, backoff: "1s".to_string(), max_backoff: "1m".to_string() }
+    }
+}
+
+/// What `laguna maintain` keeps, and how large it makes files.
+#[derive(Debug, Clone, Deserialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Maintenance {
+    /// How long releases are kept, as `90d`; `all` drops none.
+    pub keep: String,
+    /// Numbers of releases that are kept for ever.
+    pub keep_releases: Vec<u64>,
+    /// How large files become at most, as `128MB`.
+    pub target_file_size: String,
+    /// Whether a run joins the small files of the tables that it has added to, when they have become many.
+    pub after_runs: bool,
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Maintenance {
+            keep: "90d".to_string(),
+            keep_releases: Vec::new(),
+            target_file_size: "128MB".to_string(),
+            after_runs: true,
+        }
     }
 }
 

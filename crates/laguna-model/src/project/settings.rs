@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono_tz::Tz;
-use laguna_base::settings::project::{ReleaseRule, Retries};
-use laguna_base::settings::{ProjectSettings, parse_duration, yaml};
+use laguna_base::settings::project::{Maintenance, ReleaseRule, Retries};
+use laguna_base::settings::{ProjectSettings, parse_bytes, parse_duration, yaml};
 use laguna_base::{Error, Result, suggest};
 use laguna_store::lake::SCHEMES;
 
 use super::text::{decode, place_of_key};
-use super::{LoadOptions, PROJECT_FILE, folder};
+use super::{LoadOptions, Maintain, PROJECT_FILE, folder};
 use crate::render::Renderer;
 
 /// What `laguna.yml` says.
@@ -22,6 +22,7 @@ pub(super) struct Resolved {
     pub(super) parallel: usize,
     pub(super) retries: Retries,
     pub(super) release: ReleaseRule,
+    pub(super) maintain: Maintain,
     pub(super) vars: BTreeMap<String, serde_json::Value>,
 }
 
@@ -111,6 +112,10 @@ pub(super) fn resolve(
         let error = Error::project("`parallel` must be at least 1").hint("leave it out to use every core");
         errors.push(wrong("parallel", error));
     }
+    let maintain = maintain(settings.maintain).unwrap_or_else(|(key, error)| {
+        errors.push(wrong(key, error));
+        Maintain::default()
+    });
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Resolved {
         name: name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
@@ -122,7 +127,29 @@ pub(super) fn resolve(
         parallel: settings.parallel.unwrap_or(cores).max(1),
         retries: settings.retries,
         release: settings.release,
+        maintain,
         vars,
+    })
+}
+
+/// The settings of maintenance; else the key that is wrong, and why.
+fn maintain(settings: Maintenance) -> std::result::Result<Maintain, (&'static str, Error)> {
+    let keep = match settings.keep.trim() {
+        "all" => None,
+        text => Some(parse_duration(text).ok_or_else(|| {
+            let error = Error::project(format!("`{text}` is not a duration"));
+            ("keep", error.hint("write how long releases are kept as 90d, or all"))
+        })?),
+    };
+    let size = parse_bytes(&settings.target_file_size).filter(|size| *size > 0).ok_or_else(|| {
+        let error = Error::project(format!("`{}` is not a size", settings.target_file_size));
+        ("target_file_size", error.hint("write it as 128MB"))
+    })?;
+    Ok(Maintain {
+        keep,
+        keep_releases: settings.keep_releases.into_iter().collect(),
+        target_file_size: size,
+        after_runs: settings.after_runs,
     })
 }
 

@@ -12,7 +12,7 @@ use super::{Driver, RunReport};
 use crate::{Context, Event, code};
 
 /// How long a staged version can be looked at, in microseconds: 7 days.
-const STAGED_FOR: i64 = 7 * 86_400_000_000;
+pub(crate) const STAGED_FOR: i64 = 7 * 86_400_000_000;
 
 impl Driver<'_> {
     /// The first piece of work: from here on the run is recorded.
@@ -169,7 +169,8 @@ impl Driver<'_> {
     }
 }
 
-async fn heartbeat(context: Context, mut record: RunRecord) {
+/// Signs of life of `record`, until the task is ended.
+pub(crate) async fn heartbeat(context: Context, mut record: RunRecord) {
     loop {
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
         record.heartbeat = context.lake().clock().now();

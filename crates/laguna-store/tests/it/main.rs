@@ -6,6 +6,7 @@ mod delta;
 mod forget;
 mod lake;
 mod lease;
+mod maintain;
 mod support;
 mod types;
 mod writer;

@@ -5,6 +5,7 @@ mod diff;
 mod forget;
 mod history;
 mod init;
+mod maintain;
 mod query;
 mod rollback;
 mod run;
@@ -36,6 +37,7 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::Diff(args) => diff::execute(args, global, printer).await,
         Command::Rollback(args) => rollback::execute(args, global, printer).await,
         Command::Forget(args) => forget::execute(args, global, printer, stop).await,
+        Command::Maintain(args) => maintain::execute(args, global, printer, stop).await,
         Command::Validate(args) => validate::execute(args, global, printer),
         Command::Completions(args) => completions::execute(args, printer),
     }

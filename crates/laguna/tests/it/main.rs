@@ -7,6 +7,7 @@ mod house;
 mod kill;
 mod kit;
 mod landing;
+mod maintain;
 mod reference;
 mod servers;
 mod small;
