@@ -150,6 +150,7 @@ impl World {
             tables: BTreeMap::from([(self.model.clone(), entry)]),
             raw: BTreeMap::new(),
             held_fingerprints: BTreeSet::new(),
+            redacted: BTreeMap::new(),
         };
         let number = self.lake.publish(next, parent.as_ref()).await.unwrap().number;
         self.released.insert(number, rows);
