@@ -187,3 +187,4 @@ def build(folder: Path, laguna):
         laguna(["run", "--full", "enhanced.by_types", "enhanced.by_place", "enhanced.nested"], 0)
     if not list(folder.glob("lake/enhanced/by_types/_delta_log/*.checkpoint.parquet")):
         raise RuntimeError("no checkpoint was written after 20 commits")
+    laguna(["maintain"], 0)  # files are joined: heads and released versions read as before
