@@ -6,6 +6,7 @@ mod aside;
 pub mod code;
 pub mod diff;
 pub mod events;
+mod exclusive;
 pub mod forget;
 pub mod history;
 mod land;

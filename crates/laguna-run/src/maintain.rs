@@ -10,6 +10,8 @@ use laguna_store::{DataFile, Lake, Release, ReleasedTable, Snapshot};
 use serde::Serialize;
 
 use crate::Context;
+use crate::exclusive::exclusively;
+use crate::land;
 use crate::node::State;
 use crate::run::{STAGED_FOR, heartbeat};
 
@@ -100,10 +102,7 @@ pub async fn maintain(context: &Context, options: &MaintainOptions) -> Result<Ma
         return Work::new(context, options, String::new()).work().await;
     }
     let id = lake.clock().new_id();
-    let lease = lake.lease("run", &id, options.wait).await?;
-    let report = recorded(context, options, id).await;
-    lease.release().await;
-    report
+    exclusively(lake, &id.clone(), options.wait, |_| recorded(context, options, id)).await
 }
 
 /// Joins the small files of the tables that a run has just added to, when they have become many. The caller holds the
@@ -144,25 +143,10 @@ pub(crate) async fn after_run(context: &Context, run: &str, tasks: &[TaskRecord]
 async fn recorded(context: &Context, options: &MaintainOptions, id: String) -> Result<MaintainReport> {
     let lake = context.lake();
     lake.prepare_for_writing().await?;
-    // Its plan names the versions that come next: joining files first would stand in its way for ever.
-    lake.finish_erasure().await?;
     lake.fold_runs().await?;
     let started = lake.clock().now();
     lake.sweep_staged(started.plus_micros(-STAGED_FOR)).await?;
-    let mut record = RunRecord {
-        id: id.clone(),
-        command: "maintain".to_string(),
-        select: options.select.clone(),
-        started,
-        heartbeat: started,
-        finished: None,
-        outcome: "running".to_string(),
-        owner: laguna_store::ledger::owner(),
-        release: None,
-        code: None,
-        tasks: Vec::new(),
-        error: None,
-    };
+    let mut record = RunRecord::new(&id, "maintain", &options.select, started);
     lake.save_run(&record).await?;
     let beating = tokio::spawn(heartbeat(context.clone(), record.clone()));
     let done = Work::new(context, options, id).work().await;
@@ -292,7 +276,7 @@ impl<'a> Work<'a> {
         match name.tier {
             // Each fold leaves one file a bucket.
             Tier::Latest => return Ok(()),
-            Tier::Raw if lake.landed(&name).await?.recovered => return Ok(()),
+            Tier::Raw => self.complete_landing(&head).await?,
             Tier::Sanitized | Tier::Enhanced if !entry.is_some_and(|entry| is_released(&head, entry)) => {
                 return Ok(());
             }
@@ -312,13 +296,27 @@ impl<'a> Work<'a> {
             version = lake.compact(&head, bins, &sort, target, &session).await?;
             report.files_after = lake.snapshot(&name, version).await?.files.len();
         }
-        if name.tier == Tier::Raw {
+        if name.tier == Tier::Raw && version != head.version {
             lake.save_landed(&name, &lake.landed(&name).await?).await?;
         }
         if entry.is_some_and(|entry| entry.version != Some(version)) {
             self.moved.insert(name, version);
         }
         Ok(())
+    }
+
+    /// What a run has left undone that was killed after it had landed a batch; else log entries that tell of it would
+    /// have to stay.
+    async fn complete_landing(&self, raw: &Snapshot) -> Result<()> {
+        let lake = self.context.lake();
+        let mut landed = lake.landed(&raw.table).await?;
+        if !landed.recovered || self.options.dry_run {
+            return Ok(());
+        }
+        land::complete(lake, &raw.table, raw).await?;
+        // The next run brings `latest` up to date.
+        landed.rule = None;
+        lake.save_landed(&raw.table, &landed).await
     }
 
     /// All bins; after a run those that are many, and as many as fit its bounds.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use laguna_base::{Error, Result, TableName, suggest};
 use laguna_store::{CommitNote, Lake, Release, ReleasedTable};
 
+use crate::exclusive::exclusively;
 use crate::run::ROLLED_BACK;
 
 /// What a rollback did.
@@ -28,10 +29,7 @@ pub async fn rollback(
     wait: bool,
 ) -> Result<RolledBack> {
     let id = lake.clock().new_id();
-    let lease = lake.lease("run", &id, wait).await?;
-    let done = rollback_alone(lake, id, git_commit, to, only).await;
-    lease.release().await;
-    done
+    exclusively(lake, &id.clone(), wait, |_| rollback_alone(lake, id, git_commit, to, only)).await
 }
 
 /// The rollback, while it holds the project's lease.
@@ -42,7 +40,6 @@ async fn rollback_alone(
     to: u64,
     only: &[TableName],
 ) -> Result<RolledBack> {
-    lake.finish_erasure().await?;
     let Some(parent) = lake.release().await? else {
         return Err(Error::project("nothing was released yet").hint("laguna run releases the project"));
     };

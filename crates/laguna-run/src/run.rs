@@ -20,6 +20,7 @@ use laguna_store::{Release, ReleasedTable};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::exclusive::exclusively;
 use crate::land;
 use crate::maintain;
 use crate::node::{self, State};
@@ -75,11 +76,15 @@ pub(crate) const ROLLED_BACK: &str = "rolled back";
 pub async fn run(context: &Context, options: &RunOptions) -> Result<RunReport> {
     let stopwatch = Stopwatch::now();
     let id = context.lake().clock().new_id();
-    // A lake that does not exist yet has no run to wait for; taking the lease creates it.
-    let lease = context.lake().lease("run", &id, options.wait).await?;
-    let report = run_alone(context, options, id, stopwatch).await;
-    lease.release().await;
-    report
+    let lake = context.lake();
+    exclusively(lake, &id.clone(), options.wait, |finished| {
+        if let Some(finished) = finished {
+            let message = format!("finished forgetting rows of {}", finished.table);
+            context.reporter.event(&Event::Note { message });
+        }
+        run_alone(context, options, id, stopwatch)
+    })
+    .await
 }
 
 /// The run, while it holds the project's lease.
@@ -89,10 +94,6 @@ async fn run_alone(
     id: String,
     stopwatch: Stopwatch,
 ) -> Result<RunReport> {
-    if let Some(finished) = context.lake().finish_erasure().await? {
-        let message = format!("finished forgetting rows of {}", finished.table);
-        context.reporter.event(&Event::Note { message });
-    }
     let parent = context.lake().release().await?;
     let state = State::new(parent.as_ref());
     let selected = laguna_model::select(&context.project, &options.select, &options.exclude, &state)?;

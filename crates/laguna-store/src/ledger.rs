@@ -84,6 +84,26 @@ pub struct TaskRecord {
     pub metrics: std::collections::BTreeMap<String, f64>,
 }
 
+impl RunRecord {
+    /// The record of a run that starts now, in this process.
+    pub fn new(id: &str, command: &str, select: &[String], started: Instant) -> RunRecord {
+        RunRecord {
+            id: id.to_string(),
+            command: command.to_string(),
+            select: select.to_vec(),
+            started,
+            heartbeat: started,
+            finished: None,
+            outcome: "running".to_string(),
+            owner: owner(),
+            release: None,
+            code: None,
+            tasks: Vec::new(),
+            error: None,
+        }
+    }
+}
+
 impl TaskRecord {
     /// The record of a task of which nothing more is known than how it ended, why, and when it began.
     pub fn new(node: &TableName, outcome: &str, reason: impl Into<String>, started: Instant) -> TaskRecord {

@@ -117,7 +117,7 @@ impl Lake {
 
     /// Number of the newest version, without reading its content.
     pub async fn head_version(&self, table: &TableName) -> Result<Option<u64>> {
-        Ok(log::list(self, table).await?.newest())
+        Ok(log::list_recent(self, table, None).await?.newest())
     }
 
     /// One version of `table`. An error that names the valid range when it does not exist.

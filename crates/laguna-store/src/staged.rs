@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::ContentHash;
 use crate::snapshot::data_path;
 use crate::types::schema_from_json;
-use crate::{CommitNote, DataFile, Lake, Snapshot, log};
+use crate::{CommitNote, DataFile, Lake, Snapshot, log, objects};
 
 const FOLDER: &str = "_laguna/staged";
 
@@ -135,7 +135,7 @@ impl Lake {
 
     /// Forgets the manifest of a staged version that was committed.
     pub async fn drop_manifest(&self, staged: &Staged) -> Result<()> {
-        log::delete(self, &Path::from(manifest(&staged.run, &staged.table))).await
+        objects::delete(self, &Path::from(manifest(&staged.run, &staged.table))).await
     }
 
     /// Deletes staged versions older than `before`: those of their files that no manifest younger than it and no
@@ -162,7 +162,7 @@ impl Lake {
                 let wanted = committed.is_some_and(|paths| paths.contains(&file.path))
                     || kept.contains(&(staged.table.clone(), file.path.clone()));
                 if !wanted {
-                    log::delete(self, &data_path(&staged.table, &file.path)?).await?;
+                    objects::delete(self, &data_path(&staged.table, &file.path)?).await?;
                     bytes += file.size;
                 }
             }

@@ -30,18 +30,8 @@ impl Driver<'_> {
             tracing::warn!(%error, "old staged tables could not be swept");
         }
         let record = RunRecord {
-            id: self.id.clone(),
-            command: "run".to_string(),
-            select: self.options.select.clone(),
-            started: self.instant,
-            heartbeat: self.instant,
-            finished: None,
-            outcome: "running".to_string(),
-            owner: laguna_store::ledger::owner(),
-            release: None,
             code: Some(self.context.project.code.hash().to_string()),
-            tasks: Vec::new(),
-            error: None,
+            ..RunRecord::new(&self.id, "run", &self.options.select, self.instant)
         };
         lake.save_run(&record).await?;
         self.heartbeat = Some(tokio::spawn(heartbeat(self.context.clone(), record.clone())));

@@ -78,6 +78,8 @@ impl Needs {
         }
         needed.versions.extend(self.released.versions.get(table).into_iter().flatten());
         needed.versions.extend(staged.iter().filter_map(|staged| staged.base));
+        let readable = log::first_readable(lake, table, listing).await?;
+        needed.versions.retain(|version| *version >= readable);
         self.extend_to_notes(lake, table, listing, &mut needed.versions).await?;
         needed.files = log::files_of(lake, table, listing, &needed.versions).await?;
         let waiting = waiting(lake, table).await?;

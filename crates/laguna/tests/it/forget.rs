@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
-use crate::kit::{Output, Project, copy};
+use crate::kit::{Output, Project, age, copy, rounds};
 
 /// What stands in the rows of the one who is to be forgotten, and nowhere else.
 const TRACES: [&str; 3] = ["marker@x.org", "Zaphod", "5550199"];
@@ -259,13 +259,11 @@ fn a_model_that_cannot_be_built_again_is_filtered_where_it_has_the_columns() {
 
 #[test]
 fn dying_at_every_step_leaves_what_the_next_command_finishes() {
-    let rounds: u64 =
-        std::env::var("LAGUNA_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let project = project();
     let undisturbed = twin(&project);
     undisturbed.ok(&FORGET);
     let expected = content(&undisturbed);
-    let gap = (160 / rounds.max(1)).max(1);
+    let gap = (160 / rounds(12)).max(1);
     let (mut step, mut died_begun) = (1, 0);
     let ended = loop {
         let project = twin(&project);
@@ -323,4 +321,42 @@ fn a_reader_sees_whole_releases_meanwhile() {
     let mut seen = reader.join().expect("the reader saw only whole releases");
     seen.dedup();
     assert!(seen == [2, 1] || seen == [1], "{seen:?}");
+}
+
+#[test]
+fn forgetting_and_maintenance_in_any_order_leave_the_same() {
+    let project = project();
+    let undisturbed = twin(&project);
+    undisturbed.ok(&FORGET);
+    let expected = content(&undisturbed);
+    let lake = |project: &Project| project.path().join("lake");
+    // The blocked table keeps the exit code of a run at 1.
+    let run = |project: &Project| assert!(project.laguna(&["run"]).code <= 1);
+
+    // Logs are cut, then rows go.
+    let first = twin(&project);
+    first.ok(&["maintain"]);
+    age(&lake(&first));
+    run(&first);
+    first.ok(&["maintain"]);
+    first.ok(&FORGET);
+    assert_eq!(content(&first), expected);
+    assert_eq!(traces(&first), Vec::<String>::new());
+
+    // Rows go, then logs are cut, twice; then other rows go.
+    for project in [&first, &undisturbed] {
+        for _ in 0..2 {
+            age(&lake(project));
+            project.ok(&["maintain"]);
+            run(project);
+            assert_eq!(content(project), expected);
+        }
+        assert_eq!(traces(project), Vec::<String>::new());
+        project.ok(&["forget", "--table", "raw.people", "--where", "email = 'eve@x.org'"]);
+        project.ok(&["maintain"]);
+        let gone = project.rows("SELECT count(*) AS n FROM raw.people WHERE email = 'eve@x.org'");
+        assert_eq!(gone, [json!({"n": 0})]);
+        assert_eq!(project.rows("SELECT email FROM latest.people"), [json!({"email": "bob@x.org"})]);
+    }
+    assert_eq!(content(&first), content(&undisturbed));
 }

@@ -11,15 +11,11 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::kit::{Project, copy};
-use crate::small::{content, project, second_files};
-
-fn rounds() -> u64 {
-    std::env::var("LAGUNA_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
-}
+use crate::kit::{Project, Random, copy, rounds};
+use crate::small::{self, content, project, second_files};
 
 fn run(project: &Project) -> Command {
     let mut command = project.command(&["run", "--quiet"]);
@@ -47,7 +43,7 @@ fn dying_at_every_step_of_a_run_loses_and_doubles_nothing() {
     let mut step = 1;
     let mut last = None;
     // Which steps there are is known only by trying; in few rounds they are tried with gaps.
-    let gap = (90 / rounds().max(1)).max(1);
+    let gap = (90 / rounds(12)).max(1);
     for _ in 0..400 {
         let project = before_second_run();
         let output = run(&project).env("LAGUNA_KILL_POINT", step.to_string()).output().unwrap();
@@ -71,18 +67,9 @@ fn dying_at_every_step_of_a_run_loses_and_doubles_nothing() {
 
 #[test]
 fn dying_at_random_moments_loses_nothing_and_readers_see_whole_releases() {
-    let seed =
-        std::env::var("LAGUNA_KILL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64
-        });
+    let mut random = Random::new();
+    let seed = random.seed;
     println!("LAGUNA_KILL_SEED={seed}");
-    let mut state = seed | 1;
-    let mut random = move |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below.max(1)
-    };
 
     let undisturbed = before_second_run();
     let started = Instant::now();
@@ -95,30 +82,11 @@ fn dying_at_random_moments_loses_nothing_and_readers_see_whole_releases() {
     let aside = tempfile::tempdir().unwrap();
     let saved = aside.path().join("saved");
     copy(&project.dir.path().join("lake"), &saved);
-    let stop = Arc::new(AtomicBool::new(false));
-    let looks = Arc::new(AtomicU64::new(0));
-    let reader = {
-        // Each is released with the other: they agree, in every state.
-        let sql = "SELECT (SELECT count(*) FROM sanitized.events) AS a, (SELECT sum(events) FROM sanitized.days) AS b, (SELECT max(events) FROM enhanced.total) AS c";
-        let mut query = project.command(&["query", "-o", "ndjson", sql]);
-        let (stop, looks) = (stop.clone(), looks.clone());
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::SeqCst) {
-                let output = query.output().unwrap();
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                // While a round puts the saved lake back there may be none for a moment.
-                if output.status.success() {
-                    let row: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
-                    assert!(row["a"] == row["b"] && row["b"] == row["c"], "half a release was seen: {row}");
-                    looks.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-        })
-    };
+    let reader = Reader::start(&project);
     let mut moments = [0u32; 10];
     let mut died = 0;
-    for round in 0..rounds() {
-        let after = Duration::from_micros(random(whole.as_micros() as u64 * 11 / 10));
+    for round in 0..rounds(12) {
+        let after = Duration::from_micros(random.below(whole.as_micros() as u64 * 11 / 10));
         let mut child = run(&project).spawn().unwrap();
         std::thread::sleep(after);
         let ended = child.try_wait().unwrap().is_some();
@@ -138,11 +106,113 @@ fn dying_at_random_moments_loses_nothing_and_readers_see_whole_releases() {
         std::fs::rename(&fresh, &lake).unwrap();
         std::fs::remove_dir_all(&old).unwrap();
     }
-    stop.store(true, Ordering::SeqCst);
-    reader.join().expect("the reader saw only whole releases");
+    let looks = reader.stop();
     println!(
-        "{died} of {} died, by tenth of a run: {moments:?}; the reader looked {looks:?} times",
-        rounds()
+        "{died} of {} died, by tenth of a run: {moments:?}; the reader looked {looks} times",
+        rounds(12)
     );
-    assert!(looks.load(Ordering::SeqCst) > 0);
+    assert!(looks > 0);
+}
+
+/// Looks at tables that are released with each other, over and over, and ends the test when they do not agree.
+struct Reader {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<u64>,
+}
+
+impl Reader {
+    fn start(project: &Project) -> Reader {
+        let sql = "SELECT (SELECT count(*) FROM sanitized.events) AS a, (SELECT sum(events) FROM sanitized.days) AS b, (SELECT max(events) FROM enhanced.total) AS c";
+        let mut query = project.command(&["query", "-o", "ndjson", sql]);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut looks = 0;
+            while !stopped.load(Ordering::SeqCst) {
+                let output = query.output().unwrap();
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                // While a round puts the saved lake back there may be none for a moment, and a file that is being
+                // forgotten may go while it is read.
+                if output.status.success() {
+                    let row: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+                    assert!(row["a"] == row["b"] && row["b"] == row["c"], "half a release was seen: {row}");
+                    looks += 1;
+                }
+            }
+            looks
+        });
+        Reader { stop, thread }
+    }
+
+    /// How often it looked.
+    fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().expect("the reader saw only whole releases")
+    }
+}
+
+#[test]
+fn two_writers_of_every_kind_that_die_at_random_leave_what_one_run_completes() {
+    let mut random = Random::new();
+    println!("LAGUNA_KILL_SEED={}", random.seed);
+    let project = project();
+    let started = Instant::now();
+    project.ok(&["run"]);
+    let whole = started.elapsed();
+    let reader = Reader::start(&project);
+    let (mut died, mut forgotten) = (BTreeMap::<String, u32>::new(), Vec::new());
+    for round in 0..rounds(10) {
+        let rows: String = (0..5)
+            .map(|row| format!("{},{},2026-01-0{},{row}\n", 1000 + round * 10 + row, row % 3, row + 1))
+            .collect();
+        project
+            .put(&format!("events/{}.csv", 10 + round), format!("id,person,day,amount\n{rows}").as_bytes());
+        let forget = format!("id = {}", 1 + round);
+        let writers: [&[&str]; 5] = [
+            &["run", "--wait"],
+            &["run", "--wait", "--full"],
+            &["maintain", "--wait"],
+            &["forget", "--wait", "--table", "raw.events", "--where", &forget],
+            &["rollback", "--to", "1", "--wait"],
+        ];
+        let mut children = Vec::new();
+        for _ in 0..2 {
+            let args = writers[random.below(writers.len() as u64) as usize];
+            let mut command = project.command(args);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            children.push((args, command.spawn().unwrap()));
+        }
+        if children.iter().any(|(args, _)| args[0] == "forget") {
+            forgotten.push(forget.clone());
+        }
+        for (args, child) in &mut children {
+            std::thread::sleep(Duration::from_micros(random.below(whole.as_micros() as u64)));
+            if child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                *died.entry(args[0].to_string()).or_default() += 1;
+            }
+            child.wait().unwrap();
+        }
+    }
+    // What had begun is begun again and comes to its end.
+    for forget in &forgotten {
+        project.ok(&["forget", "--table", "raw.events", "--where", forget]);
+    }
+    second_files(&project);
+    project.ok(&["run"]);
+    project.ok(&["maintain"]);
+    let looks = reader.stop();
+    println!("died {died:?}; {} erasures; the reader looked {looks} times", forgotten.len());
+
+    let undisturbed = small::project();
+    // The first files say what the types are.
+    undisturbed.ok(&["run"]);
+    copy(&project.dir.path().join("events"), &undisturbed.dir.path().join("events"));
+    copy(&project.dir.path().join("people"), &undisturbed.dir.path().join("people"));
+    undisturbed.ok(&["run"]);
+    for forget in &forgotten {
+        undisturbed.ok(&["forget", "--table", "raw.events", "--where", forget]);
+    }
+    assert_eq!(content(&project), content(&undisturbed));
+    assert!(looks > 0);
 }

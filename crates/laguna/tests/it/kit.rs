@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What a run of the binary left.
 #[derive(Debug)]
@@ -138,5 +139,50 @@ pub fn copy(from: &Path, to: &Path) {
             true => copy(&path, &target),
             false => drop(std::fs::copy(&path, &target).unwrap()),
         }
+    }
+}
+
+/// Two days pass for the files of the lake.
+pub fn age(folder: &Path) {
+    let then = SystemTime::now() - Duration::from_secs(48 * 3600);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => age(&path),
+            false => {
+                let file = std::fs::File::options().write(true).open(&path).unwrap();
+                file.set_modified(then).unwrap();
+            }
+        }
+    }
+}
+
+/// Rounds of a test that tries many moments: `LAGUNA_KILL_ROUNDS`, else `default`.
+pub fn rounds(default: u64) -> u64 {
+    std::env::var("LAGUNA_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default).max(1)
+}
+
+/// Numbers without a pattern (xorshift64, Marsaglia 2003) that a printed seed repeats.
+pub struct Random {
+    /// Where it began; `LAGUNA_KILL_SEED` sets it.
+    pub seed: u64,
+    state: u64,
+}
+
+impl Random {
+    /// Begins at `LAGUNA_KILL_SEED`, else at the time.
+    pub fn new() -> Random {
+        let given = std::env::var("LAGUNA_KILL_SEED").ok().and_then(|text| text.parse().ok());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let seed = given.unwrap_or(now);
+        Random { seed, state: seed | 1 }
+    }
+
+    /// A number from 0 to `below - 1`.
+    pub fn below(&mut self, below: u64) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % below.max(1)
     }
 }

@@ -1,9 +1,6 @@
 //! `laguna maintain` on a project: equal answers before and after, at every step at which it may die.
 
-use std::path::Path;
-use std::time::{Duration, SystemTime};
-
-use crate::kit::{Project, copy};
+use crate::kit::{Project, age, copy, rounds};
 
 const RUNS: usize = 6;
 
@@ -31,21 +28,6 @@ fn project() -> Project {
     project
 }
 
-/// Two days pass for the files of the lake.
-fn age(folder: &Path) {
-    let then = SystemTime::now() - Duration::from_secs(48 * 3600);
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => age(&path),
-            false => {
-                let file = std::fs::File::options().write(true).open(&path).unwrap();
-                file.set_modified(then).unwrap();
-            }
-        }
-    }
-}
-
 /// What readers see: now, and in each of the first releases.
 fn content(project: &Project) -> Vec<String> {
     let now = [
@@ -56,13 +38,16 @@ fn content(project: &Project) -> Vec<String> {
     ];
     let mut found: Vec<String> = now.iter().map(|sql| project.ok(&["query", "-o", "csv", sql])).collect();
     for release in 1..=RUNS {
-        let number = release.to_string();
-        for sql in ["SELECT * FROM sanitized.events ORDER BY id", "SELECT * FROM enhanced.days ORDER BY day"]
-        {
-            found.push(project.ok(&["query", "--release", &number, "-o", "csv", sql]));
-        }
+        found.extend(content_of(project, &["--release", &release.to_string()]));
     }
     found
+}
+
+/// The models, at one moment.
+fn content_of(project: &Project, moment: &[&str]) -> Vec<String> {
+    ["SELECT * FROM sanitized.events ORDER BY id", "SELECT * FROM enhanced.days ORDER BY day"]
+        .map(|sql| project.ok(&[&["query", "-o", "csv", sql], moment].concat()))
+        .into()
 }
 
 /// Files that the newest version of a table has.
@@ -124,17 +109,33 @@ fn maintaining_joins_and_deletes_and_changes_no_answer() {
 
 #[test]
 fn dying_at_any_step_of_maintenance_loses_nothing() {
+    dying(b"name: small\nlake: ./lake\nmaintain: {keep: all}\n", content);
+}
+
+#[test]
+fn dying_while_releases_are_dropped_loses_nothing_of_those_that_are_kept() {
+    // Of the releases that go, some still answer and some say that they are gone.
+    let kept = |project: &Project| {
+        let mut now = content_of(project, &[]);
+        now.extend(content_of(project, &["--release", "3"]));
+        now
+    };
+    dying(b"name: small\nlake: ./lake\nmaintain: {keep: 0s, keep_releases: [3]}\n", kept);
+}
+
+/// Maintenance with `settings` dies at many steps. What `content` tells is the same after each, and after the next
+/// maintenance.
+fn dying(settings: &[u8], content: impl Fn(&Project) -> Vec<String>) {
     let project = project();
     let lake = project.path().join("lake");
     let aside = tempfile::tempdir().unwrap();
+    project.put("laguna.yml", settings);
     project.ok(&["maintain"]);
     project.put("events/9.csv", b"id,day,amount\n900,2026-02-01,1\n");
     project.ok(&["run"]);
     let expected = content(&project);
     let saved = aside.path().join("saved");
     copy(&lake, &saved);
-    let rounds: usize =
-        std::env::var("LAGUNA_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let (mut step, mut died, mut ended) = (1, 0, false);
     while !ended {
         std::fs::remove_dir_all(&lake).unwrap();
@@ -151,7 +152,40 @@ fn dying_at_any_step_of_maintenance_loses_nothing() {
         assert_eq!(files(&project, "raw.events"), 1, "finished after step {step}");
         assert_eq!(content(&project), expected, "maintained after dying at step {step}: {said}");
         died += usize::from(!ended);
-        step += (160 / rounds).max(1);
+        step += (160 / rounds(8)).max(1);
     }
     assert!(died > 2, "maintenance has more steps than that");
+}
+
+#[test]
+fn runs_join_small_files_themselves_when_they_have_become_many() {
+    let project = Project::empty();
+    project.put("raw/events.yml", b"source: {files: 'events/*.csv'}\n");
+    project.put("sanitized/events.sql", b"SELECT id FROM raw.events");
+    for run in 0..=20 {
+        project.put(&format!("events/{run:02}.csv"), format!("id\n{run}\n").as_bytes());
+        project.ok(&["run"]);
+    }
+    // The 21st commit is the one at which a run looks; the joining is one more.
+    assert_eq!(files(&project, "raw.events"), 1);
+    let sum = "SELECT count(*) AS n, sum(id) AS s FROM raw.events";
+    assert_eq!(project.rows(sum), [serde_json::json!({"n": 21, "s": 210})]);
+    assert!(project.laguna(&["run"]).stderr.contains("nothing to do"));
+    project.put("events/99.csv", b"id\n99\n");
+    project.ok(&["run"]);
+    assert_eq!(project.rows("SELECT sum(id) AS s FROM sanitized.events"), [serde_json::json!({"s": 309})]);
+}
+
+#[test]
+fn maintenance_completes_a_landing_that_no_run_has_completed() {
+    let project = project();
+    let before = content(&project);
+    // As in a lake that was copied: the cache of what has landed no longer speaks of these objects.
+    age(&project.path().join("lake"));
+    let lines = project.laguna(&["maintain", "--json"]).json_lines();
+    assert!(lines.iter().all(|line| line["error"].is_null()), "{lines:#?}");
+    assert_eq!(content(&project), before);
+    let run = project.laguna(&["run", "--json"]);
+    assert!(run.stdout.contains("\"skipped\":2"), "{}{}", run.stdout, run.stderr);
+    assert_eq!(content(&project), before);
 }

@@ -2,8 +2,8 @@
 //! when dropped. What cannot be installed here is skipped by name, and counted by `./test`.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -132,6 +132,79 @@ fn s3(name: &'static str, port: u16, server: Server) -> Store {
         secret: Some("secret_access_key"),
         endpoint: "endpoint",
         _server: server,
+    }
+}
+
+/// Toxiproxy: passes everything on to another server, and disturbs it when it is told to.
+pub struct Proxy {
+    /// Where it listens: `127.0.0.1:40001`.
+    pub address: String,
+    /// Where it takes orders.
+    control: String,
+    _server: Server,
+}
+
+/// Toxiproxy before the server at `upstream`.
+pub fn toxiproxy(upstream: &str) -> Option<Proxy> {
+    let program = install("toxiproxy", "server", |folder| {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let mut go = Command::new("go");
+        go.args([
+            "install",
+            "-p",
+            "2",
+            "-ldflags",
+            "-s -w",
+            "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0",
+        ]);
+        go.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-buildvcs=false"), ("CGO_ENABLED", "0")]);
+        run(go.env("GOBIN", folder))
+    })?;
+    let ports = free_ports();
+    let (control, address) = (format!("127.0.0.1:{}", ports[0]), format!("127.0.0.1:{}", ports[1]));
+    let mut command = Command::new(program);
+    command.args(["-host", "127.0.0.1", "-port", &ports[0].to_string()]);
+    let server = start("Toxiproxy", command, "Starting HTTP server")?;
+    let proxy = Proxy { address: address.clone(), control, _server: server };
+    proxy.order(
+        "POST",
+        "/proxies",
+        &format!(r#"{{"name": "store", "listen": "{address}", "upstream": "{upstream}"}}"#),
+    );
+    Some(proxy)
+}
+
+impl Proxy {
+    /// Disturbs connections in this way until [`Proxy::calm`]: a toxic as Toxiproxy's documentation has them.
+    pub fn disturb(&self, toxic: &str) {
+        self.order("POST", "/proxies/store/toxics", toxic);
+    }
+
+    /// Ends all disturbances, and lets connections through.
+    pub fn calm(&self) {
+        self.order("POST", "/reset", "");
+    }
+
+    /// Gives an order; the server is ready a moment after it says so.
+    fn order(&self, method: &str, path: &str, body: &str) {
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.control,
+            body.len()
+        );
+        let started = Instant::now();
+        let mut stream = loop {
+            match TcpStream::connect(&self.control) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(started.elapsed() < PATIENCE, "Toxiproxy: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        assert!(status.starts_with('2'), "Toxiproxy: {method} {path} {body}: {answer}");
     }
 }
 

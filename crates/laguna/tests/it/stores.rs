@@ -1,12 +1,14 @@
 //! One suite, every store: the lake keeps its promises on a local folder, S3, Azure Blob Storage and Google Cloud
 //! Storage alike.
 
+#![expect(clippy::print_stdout, reason = "seeds and counts are the report of these tests")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::front::check_flights;
-use crate::kit::Project;
+use crate::kit::{Project, Random, rounds};
 use crate::servers::{self, Store};
 use crate::small::{self, content, content_at};
 
@@ -57,6 +59,62 @@ fn on_google_cloud_storage() {
     {
         Lakes::of(&store).suite();
     }
+}
+
+#[test]
+fn a_bad_network_loses_and_doubles_nothing() {
+    // The strictest server where it is wanted.
+    let store = if wants_all() { servers::minio() } else { servers::seaweedfs() };
+    let Some(store) = store else { return };
+    let endpoint = store.storage.iter().find(|(name, _)| *name == store.endpoint).unwrap().1.clone();
+    let Some(proxy) = servers::toxiproxy(endpoint.trim_start_matches("http://")) else { return };
+    let lakes = Lakes::of(&store);
+    let undisturbed = small::project();
+    undisturbed.ok(&["run"]);
+    let expected = content(&undisturbed);
+    let mut random = Random::new();
+    println!("LAGUNA_KILL_SEED={} on {}", random.seed, store.name);
+    let (mut answered, mut refused) = (0, 0);
+    for round in 0..rounds(9) {
+        let direct = lakes.settings(&format!("network-{round}"), &[("lease_timeout", "2s")]);
+        let through = format!("http://{}", proxy.address);
+        let through = lakes
+            .settings(&format!("network-{round}"), &[(store.endpoint, &through), ("lease_timeout", "2s")]);
+        let project = small::project();
+        let settings =
+            |storage: &str| format!("name: small\nretries: {{attempts: 2, backoff: 10ms}}\n{storage}");
+        project.put("laguna.yml", settings(&through).as_bytes());
+        let (bytes, milliseconds) = (200 + random.below(20_000), random.below(300));
+        // Upstream a request is cut: it may have come to an end or not. Downstream an answer is lost.
+        let toxic = match round % 6 {
+            0 => format!(r#"{{"type": "latency", "attributes": {{"latency": 20, "jitter": {}}}}}"#, milliseconds / 4),
+            1 => format!(r#"{{"type": "reset_peer", "toxicity": 0.5, "attributes": {{"timeout": {milliseconds}}}}}"#),
+            2 => format!(r#"{{"type": "limit_data", "stream": "upstream", "attributes": {{"bytes": {bytes}}}}}"#),
+            3 => format!(r#"{{"type": "limit_data", "stream": "downstream", "attributes": {{"bytes": {bytes}}}}}"#),
+            4 => r#"{"type": "slicer", "attributes": {"average_size": 100, "size_variation": 90, "delay": 100}}"#.to_string(),
+            // Connections stay open and nothing comes.
+            _ => format!(r#"{{"type": "timeout", "toxicity": 0.3, "attributes": {{"timeout": {}}}}}"#, milliseconds + 1),
+        };
+        proxy.disturb(&toxic);
+        let (code, said) = Running::start(&project, &["run"]).end();
+        proxy.calm();
+        project.put("laguna.yml", settings(&direct).as_bytes());
+        match code {
+            0 => {
+                answered += 1;
+                assert_eq!(content(&project), expected, "round {round}, {toxic}: {said}");
+            }
+            // A node that failed, or storage that did not answer in time.
+            1 | 3 => refused += 1,
+            _ => panic!("round {round}, {toxic}: {code}: {said}"),
+        }
+        // The lease of a run that could not give it back runs out.
+        project.ok(&["run", "--wait"]);
+        assert_eq!(content(&project), expected, "round {round}, {toxic}");
+        assert!(project.laguna(&["run"]).stderr.contains("nothing to do"), "round {round}, {toxic}");
+    }
+    println!("{answered} runs came through, {refused} ended with an error");
+    assert!(answered > 0);
 }
 
 /// Whether servers that take minutes to install are wanted.
