@@ -143,6 +143,32 @@ def query(cache, options):
     ])
 
 
+def log(cache, options):
+    """A table of 10,000 commits and 100,000 files, with a checkpoint ten commits before its newest: opened and counted, and one file found."""
+    folder = cache.work / "log"
+    table = folder / "lake/raw/big"
+    if not (table / "_delta_log/_last_checkpoint").exists():
+        remove(folder)
+        projects.write(folder, {"laguna.yml": "name: log\n", "raw/big.yml": "source: {files: 'data/*.csv'}\n"})
+        output(cache.python(), Path(__file__).with_name("big_log.py"), table, 10_000, 10)
+    load = f"LOAD '{cache.delta_extension()}'"
+    with_deltalake = ("import sys; from deltalake import DeltaTable, QueryBuilder; b = QueryBuilder().register('t', DeltaTable(sys.argv[1])); "
+                      "t = b.execute(sys.argv[2]).read_all(); print('n'); print(t['n'].to_pylist()[0])")
+    for what, select in {"counted": "SELECT count(*) AS n FROM {}", "one file found": "SELECT sum(value) AS n FROM {} WHERE id BETWEEN 400000 AND 400009"}.items():
+        scan = select.format(f"delta_scan('{table}')")
+
+        def contestant(name, *command):
+            home = folder / f"{what}-{name}".replace(" ", "-")
+            home.mkdir(exist_ok=True)
+            return Contestant(name, home, command, answer=lambda: (home / "output.txt").read_text().split()[-1].strip('"'))
+
+        yield Job(f"a table of 10,000 commits and 100,000 files, {what}", [
+            contestant("Laguna", cache.laguna, "query", "--project", folder, "-o", "csv", select.format("raw.big")),
+            contestant("duckdb command", cache.duckdb(), "-unsigned", "-csv", "-c", f"{load}; {scan}"),
+            contestant("deltalake in Python", cache.python(), "-c", with_deltalake, table, select.format("t")),
+        ])
+
+
 def checks(cache, options):
     """Bytes that a build reads without, with one and with fifty checks. Counted, not timed."""
     folder = cache.work / "checks"
@@ -222,4 +248,4 @@ def rounded(row):
     return "|".join(map(cell, row))
 
 
-ALL = {"lineitem": lineitem, "flights": flights, "models": models, "query": query, "checks": checks, "tpch": tpch}
+ALL = {"lineitem": lineitem, "flights": flights, "models": models, "query": query, "log": log, "checks": checks, "tpch": tpch}

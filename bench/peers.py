@@ -1,6 +1,6 @@
 """Laguna beside its peers, in one run: whole processes, by wall clock, on the same data.
 
-    python bench/peers.py --laguna target/release/laguna [--only lineitem,flights,models,query,checks,tpch] [--runs 5]
+    python bench/peers.py --laguna target/release/laguna [--only lineitem,flights,models,query,log,checks,tpch] [--runs 5]
 
 Packages of the peers go into virtual environments in a cache folder that is kept, as does generated data; what runs write is deleted before each
 run. Contestants alternate. Before a time counts, all contestants of a job must give the same answer.

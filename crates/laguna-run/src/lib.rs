@@ -7,6 +7,7 @@ pub mod code;
 pub mod diff;
 pub mod events;
 mod exclusive;
+mod failure;
 pub mod forget;
 pub mod history;
 mod land;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::exclusive::exclusively;
+use crate::failure::{in_one_line, worse};
 use crate::land;
 use crate::node::State;
 use crate::run::{STAGED_FOR, heartbeat};
@@ -368,14 +369,8 @@ impl<'a> Work<'a> {
     }
 
     fn failed(&mut self, table: &mut Maintained, error: &Error) {
-        let mut why = vec![error.to_string()];
-        why.extend(error.hint_text().map(str::to_string));
-        why.extend(error.causes().into_iter().take(1));
-        table.error = Some(why.join("; "));
-        let worse = self.report.worst.is_none_or(|worst| worst.exit_code() < error.kind().exit_code());
-        if worse {
-            self.report.worst = Some(error.kind());
-        }
+        table.error = Some(in_one_line(error));
+        self.report.worst = worse(self.report.worst, error.kind());
     }
 }
 

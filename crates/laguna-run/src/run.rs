@@ -21,6 +21,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::exclusive::exclusively;
+use crate::failure::{in_one_line, worse};
 use crate::land;
 use crate::maintain;
 use crate::node::{self, State};
@@ -489,14 +490,10 @@ impl<'a> Driver<'a> {
 
     fn failed(&mut self, name: &TableName, error: &Error, attempts: u32, started: Instant, seconds: f64) {
         self.worst(error.kind());
-        let mut why = vec![error.to_string()];
-        why.extend(error.hint_text().map(str::to_string));
-        why.extend(error.causes().into_iter().take(1));
-        why.extend(error.others().iter().map(|other| other.to_string()));
         if let Some(entry) = self.state.entries.get_mut(name) {
             entry.held = Some("its build failed".to_string());
         }
-        let task = TaskRecord::new(name, "failed", why.join("; "), started);
+        let task = TaskRecord::new(name, "failed", in_one_line(error), started);
         self.end(TaskRecord { seconds, attempts, ..task }, name, Standing::Bad);
     }
 
@@ -529,8 +526,7 @@ impl<'a> Driver<'a> {
     }
 
     fn worst(&mut self, kind: ErrorKind) {
-        // A failed check says less than a broken project, and that less than failing storage.
-        self.worst = self.worst.max_by_key(Some(kind));
+        self.worst = worse(self.worst, kind);
     }
 
     fn note(&self, message: String) {
@@ -544,18 +540,6 @@ impl<'a> Driver<'a> {
         let tables = Arc::new(RunTables::new(LakeTables::at(self.context.lake(), Moment::Now).await?));
         self.tables = Some(tables.clone());
         Ok(tables)
-    }
-}
-
-/// The worse of two kinds.
-trait Worse {
-    fn max_by_key(self, other: Self) -> Self;
-}
-
-impl Worse for Option<ErrorKind> {
-    fn max_by_key(self, other: Self) -> Self {
-        let rank = |kind: &Option<ErrorKind>| kind.map_or(0, |kind| kind.exit_code());
-        if rank(&other) > rank(&self) { other } else { self }
     }
 }
 

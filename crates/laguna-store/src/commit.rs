@@ -253,6 +253,9 @@ impl CommitNote {
     }
 }
 
+/// Every table that Laguna makes has this setting: only maintenance cuts its log.
+pub(crate) const KEEPS_LOG: &str = "delta.enableExpiredLogCleanup";
+
 /// What one commit changes.
 struct Change {
     operation: &'static str,
@@ -304,7 +307,7 @@ impl Change {
                 partition_columns: self.partition_columns.clone(),
                 configuration: [
                     ("delta.checkpointInterval", INTERVAL.to_string()),
-                    ("delta.enableExpiredLogCleanup", "false".to_string()),
+                    (KEEPS_LOG, "false".to_string()),
                 ]
                 .map(|(key, value)| (key.to_string(), Some(value)))
                 .into(),

@@ -4,8 +4,6 @@
 //! tight: long text is cut and rounded up, timestamps are milliseconds rounded outwards, a column that holds NaN (which
 //! engines order above every number) has none.
 
-use std::collections::BTreeMap;
-
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type, SchemaRef};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat};
@@ -16,6 +14,10 @@ use serde_json::Value;
 
 use crate::DataFile;
 use crate::snapshot::ColumnRange;
+
+mod range;
+
+pub(crate) use range::{range, ranges};
 
 /// Characters of text that are kept as a bound.
 const TEXT_LENGTH: usize = 32;
@@ -262,77 +264,4 @@ fn cut_up(value: &str) -> Option<String> {
         }
     }
     None
-}
-
-/// See [`DataFile::ranges`].
-pub(crate) fn ranges(file: &DataFile, schema: &SchemaRef) -> BTreeMap<String, ColumnRange> {
-    let stats: Value =
-        file.stats.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let mut ranges = BTreeMap::new();
-    for field in schema.fields() {
-        let name = field.name();
-        let range = if let Some(value) = file.partition_values.get(name) {
-            let bound = match value {
-                Some(text) => ScalarValue::try_from_string(text.clone(), field.data_type()).ok(),
-                None => None,
-            };
-            let nulls = if value.is_none() { file.rows } else { 0 };
-            ColumnRange { min: bound.clone(), max: bound, nulls: Some(nulls) }
-        } else {
-            let side = |side: &str, up| scalar(&stats[side][name], field.data_type(), up);
-            ColumnRange {
-                min: side("minValues", false),
-                max: side("maxValues", true),
-                nulls: stats["nullCount"][name].as_u64(),
-            }
-        };
-        if range != ColumnRange::default() {
-            ranges.insert(name.clone(), range);
-        }
-    }
-    ranges
-}
-
-fn scalar(value: &Value, data_type: &DataType, up: bool) -> Option<ScalarValue> {
-    Some(match data_type {
-        DataType::Int8 => ScalarValue::Int8(Some(value.as_i64()?.try_into().ok()?)),
-        DataType::Int16 => ScalarValue::Int16(Some(value.as_i64()?.try_into().ok()?)),
-        DataType::Int32 => ScalarValue::Int32(Some(value.as_i64()?.try_into().ok()?)),
-        DataType::Int64 => ScalarValue::Int64(Some(value.as_i64()?)),
-        DataType::Float32 => ScalarValue::Float32(Some(value.as_f64()? as f32)),
-        DataType::Float64 => ScalarValue::Float64(Some(value.as_f64()?)),
-        DataType::Boolean => ScalarValue::Boolean(Some(value.as_bool()?)),
-        DataType::Utf8 => ScalarValue::Utf8(Some(value.as_str()?.to_string())),
-        DataType::Date32 => {
-            let date = NaiveDate::parse_from_str(value.as_str()?, "%Y-%m-%d").ok()?;
-            ScalarValue::Date32(Some(date.to_epoch_days()))
-        }
-        DataType::Timestamp(_, zone) => {
-            let text = value.as_str()?;
-            let moment = DateTime::parse_from_rfc3339(text)
-                .map(|moment| moment.naive_utc())
-                .or_else(|_| NaiveDateTime::parse_from_str(&text.replace(' ', "T"), "%Y-%m-%dT%H:%M:%S%.f"));
-            // Writers cut to milliseconds: the largest value may lie anywhere within the last one.
-            let micros = moment.ok()?.and_utc().timestamp_micros() + if up { 999 } else { 0 };
-            ScalarValue::TimestampMicrosecond(Some(micros), zone.clone())
-        }
-        DataType::Decimal128(precision, scale) => {
-            let unscaled = match value.as_i64() {
-                Some(whole) => i128::from(whole).checked_mul(10i128.checked_pow(*scale as u32)?)?,
-                None => widened(value.as_f64()?, *precision, *scale, up),
-            };
-            ScalarValue::Decimal128(Some(unscaled), *precision, *scale)
-        }
-        _ => return None,
-    })
-}
-
-/// A decimal bound that went through a double: exact to 15 digits, beyond that moved outwards.
-fn widened(value: f64, precision: u8, scale: i8, up: bool) -> i128 {
-    let scaled = value * 10f64.powi(i32::from(scale));
-    if precision <= 15 {
-        return scaled.round() as i128;
-    }
-    let margin = scaled.abs() * 4.0 * f64::EPSILON + 1.0;
-    if up { (scaled + margin).ceil() as i128 } else { (scaled - margin).floor() as i128 }
 }

@@ -359,10 +359,7 @@ impl Files {
         let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         let location = data_path(&self.table, &path)?;
-        let mut properties = WriterPropertiesBuilder::from(self.properties.clone());
-        for column in dictionary::useless(batch) {
-            properties = properties.set_column_dictionary_enabled(column, false);
-        }
+        let properties = dictionary::choose(batch, WriterPropertiesBuilder::from(self.properties.clone()));
         let options =
             ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Encoded::default(), self.schema.clone(), options)

@@ -73,10 +73,13 @@ async fn replay_listed(
         replay.read_checkpoints(lake, table, paths).await?;
     }
     replay.read_entries(lake, table, start..=target).await?;
-    if replay.note.is_none() {
+    if replay.note.is_none() && replay.is_ours() {
         // A checkpoint keeps no notes: look for the newest one before it.
-        for version in (0..start).rev() {
-            let Some(bytes) = read_entry(lake, table, version).await? else { break };
+        let mut notes = futures::stream::iter((0..start).rev())
+            .map(|version| async move { (version, read_entry(lake, table, version).await) })
+            .buffered(READS);
+        while let Some((version, entry)) = notes.next().await {
+            let Some(bytes) = entry? else { break };
             replay.note = note_of(table, version, &bytes)?;
             if replay.note.is_some() {
                 break;
@@ -193,6 +196,15 @@ struct Replay {
 }
 
 impl Replay {
+    /// Whether Laguna has ever written the table, so that there is a note to look for.
+    fn is_ours(&self) -> bool {
+        let created = self
+            .metadata
+            .as_ref()
+            .is_some_and(|metadata| metadata.configuration.contains_key(crate::commit::KEEPS_LOG));
+        created || self.transactions.keys().any(|app| app.starts_with("laguna/"))
+    }
+
     fn apply_entry(&mut self, table: &TableName, version: u64, bytes: &[u8]) -> Result<()> {
         let actions = parse(table, version, bytes)?;
         // One entry may remove and add the same path: what it adds is there afterwards.

@@ -1,6 +1,6 @@
 //! What the log says of the files of a snapshot, in the forms in which DataFusion asks for it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
@@ -12,7 +12,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::scalar::ScalarValue;
 
 use crate::snapshot::ColumnRange;
-use crate::{DataFile, Snapshot};
+use crate::{DataFile, Snapshot, stats};
 
 /// Value of a partition column in one file; `None` and the empty text are null.
 pub(super) fn partition_value(file: &DataFile, field: &Field) -> DataFusionResult<ScalarValue> {
@@ -24,38 +24,45 @@ pub(super) fn partition_value(file: &DataFile, field: &Field) -> DataFusionResul
     }
 }
 
-/// Ranges of all columns of all files, parsed from the log when they are first asked for.
+/// Ranges of the columns in all files, each parsed from the log when it is first asked for.
 #[derive(Debug)]
 pub(super) struct FileStatistics {
     snapshot: Arc<Snapshot>,
     schema: SchemaRef,
-    ranges: OnceLock<Vec<BTreeMap<String, ColumnRange>>>,
+    /// By column: a range for each file.
+    ranges: HashMap<String, OnceLock<Vec<ColumnRange>>>,
 }
 
 impl FileStatistics {
     pub(super) fn new(snapshot: Arc<Snapshot>, schema: SchemaRef) -> FileStatistics {
-        FileStatistics { snapshot, schema, ranges: OnceLock::new() }
+        let ranges = schema.fields().iter().map(|field| (field.name().clone(), OnceLock::new())).collect();
+        FileStatistics { snapshot, schema, ranges }
     }
 
-    fn ranges(&self) -> &[BTreeMap<String, ColumnRange>] {
-        self.ranges.get_or_init(|| {
-            self.snapshot
-                .files
-                .iter()
-                .map(|file| {
-                    let mut ranges = file.ranges(&self.snapshot.schema);
-                    for name in &self.snapshot.partition_columns {
-                        let Some((_, field)) = self.schema.fields().find(name) else { continue };
-                        let Ok(value) = partition_value(file, field) else { continue };
-                        let nulls = if value.is_null() { file.rows } else { 0 };
-                        let value = (!value.is_null()).then_some(value);
-                        let range = ColumnRange { min: value.clone(), max: value, nulls: Some(nulls) };
-                        ranges.insert(name.clone(), range);
-                    }
-                    ranges
-                })
-                .collect()
+    /// The range of a column in each file; nothing when there is no such column.
+    fn ranges(&self, column: &str) -> &[ColumnRange] {
+        let (Some(ranges), Some((_, field))) =
+            (self.ranges.get(column), self.snapshot.schema.fields().find(column))
+        else {
+            return &[];
+        };
+        let is_partition = self.snapshot.partition_columns.iter().any(|name| name == column);
+        ranges.get_or_init(|| {
+            let of = |file| match is_partition {
+                true => self.of_partition(file, column),
+                false => stats::range(file, field),
+            };
+            self.snapshot.files.iter().map(of).collect()
         })
+    }
+
+    fn of_partition(&self, file: &DataFile, column: &str) -> ColumnRange {
+        let value =
+            self.schema.fields().find(column).and_then(|(_, field)| partition_value(file, field).ok());
+        let Some(value) = value else { return ColumnRange::default() };
+        let nulls = if value.is_null() { file.rows } else { 0 };
+        let value = (!value.is_null()).then_some(value);
+        ColumnRange { min: value.clone(), max: value, nulls: Some(nulls) }
     }
 
     /// Statistics of `files` together, for the columns of `schema` at the places in `wanted`; row counts are exact.
@@ -79,8 +86,9 @@ impl FileStatistics {
         let mut bounds: Option<(ScalarValue, ScalarValue)> = None;
         let mut known = true;
         let mut exact = true;
+        let ranges = self.ranges(field.name());
         for file in files {
-            let range = self.ranges()[*file].get(field.name());
+            let range = ranges.get(*file);
             let file_nulls = range.and_then(|range| range.nulls);
             nulls = nulls.zip(file_nulls).map(|(sum, more)| sum + more);
             if file_nulls == Some(self.snapshot.files[*file].rows) {
@@ -118,14 +126,9 @@ impl FileStatistics {
         let (_, field) = self.schema.fields().find(&column.name)?;
         let unknown = ScalarValue::try_from(field.data_type()).ok()?;
         let values: Vec<ScalarValue> = self
-            .ranges()
+            .ranges(&column.name)
             .iter()
-            .map(|ranges| {
-                ranges
-                    .get(&column.name)
-                    .and_then(|range| typed(range, field.data_type()))
-                    .map_or_else(|| unknown.clone(), &pick)
-            })
+            .map(|range| typed(range, field.data_type()).map_or_else(|| unknown.clone(), &pick))
             .collect();
         if values.is_empty() {
             return None;
@@ -148,9 +151,9 @@ impl PruningStatistics for FileStatistics {
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        let counts =
-            self.ranges().iter().map(|ranges| ranges.get(&column.name).and_then(|range| range.nulls));
-        Some(Arc::new(UInt64Array::from_iter(counts)))
+        let ranges = self.ranges(&column.name);
+        let counts = ranges.iter().map(|range| range.nulls);
+        (!ranges.is_empty()).then(|| Arc::new(UInt64Array::from_iter(counts)) as ArrayRef)
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {

@@ -1,11 +1,14 @@
-//! Which columns are not worth a Parquet dictionary: looking up each of their values costs a tenth of a landing, only
-//! for the dictionary to be given up when it is full.
+//! How columns of many different values are encoded. They are not worth a Parquet dictionary: looking up each of their
+//! values costs a tenth of a landing, only for the dictionary to be given up when it is full. Whole numbers are kept as
+//! packed differences instead, which takes half the bytes and a fraction of the time to compress.
 
 use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
+use parquet::basic::Encoding;
+use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::ColumnPath;
 
 use super::GROUP_ROWS;
@@ -20,8 +23,22 @@ const LEAST: usize = 4096;
 /// estimate is allowed to err fourfold.
 const TOO_LARGE: f64 = (4 << 20) as f64;
 
-/// Columns of a file that begins with `batch` whose dictionary would be too large.
-pub(super) fn useless(batch: &RecordBatch) -> Vec<ColumnPath> {
+/// Sets the encoding of those columns of a file that begins with `batch` whose dictionary would be too large.
+pub(super) fn choose(
+    batch: &RecordBatch,
+    mut properties: WriterPropertiesBuilder,
+) -> WriterPropertiesBuilder {
+    for (column, data_type) in useless(batch) {
+        if data_type.is_integer() || data_type.is_temporal() {
+            properties = properties.set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED);
+        }
+        properties = properties.set_column_dictionary_enabled(column, false);
+    }
+    properties
+}
+
+/// Columns whose dictionary would be too large, and their types.
+fn useless(batch: &RecordBatch) -> Vec<(ColumnPath, DataType)> {
     let rows = batch.num_rows().min(SAMPLE);
     if rows < LEAST {
         return Vec::new();
@@ -31,7 +48,7 @@ pub(super) fn useless(batch: &RecordBatch) -> Vec<ColumnPath> {
     let large = columns.filter(|(_, column)| {
         width(column).is_some_and(|width| distinct_in_group(&column.slice(0, rows)) * width > TOO_LARGE)
     });
-    large.map(|(field, _)| ColumnPath::new(vec![field.name().clone()])).collect()
+    large.map(|(field, _)| (ColumnPath::new(vec![field.name().clone()]), field.data_type().clone())).collect()
 }
 
 /// Bytes of a value; `None` for types that are left as they are.
@@ -83,7 +100,7 @@ mod tests {
             ("word", Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("w{}", row % 9))))),
         ])
         .unwrap();
-        let names: Vec<String> = useless(&batch).iter().map(|path| path.string()).collect();
+        let names: Vec<String> = useless(&batch).iter().map(|(path, _)| path.string()).collect();
         assert_eq!(names, ["key", "price", "text"]);
         assert!(useless(&batch.slice(0, 100)).is_empty());
     }
