@@ -31,5 +31,5 @@ pub use parse::parse;
 pub use schema::json_schema;
 pub use set_query::{SetPart, SetQuery};
 pub use spec::{CheckSpec, Severity};
-pub use suite::Suite;
+pub use suite::{Keep, Suite};
 pub use verdict::{Gate, Verdict, VerdictKind, gate};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
 use crate::kind::{CheckKind, Scope, all};
-use crate::spec::{CheckSpec, Severity};
+use crate::spec::{CheckSpec, Kept, Severity};
 
 /// Keys that may stand beside the name of a check.
 const SIBLINGS: [&str; 7] = ["severity", "mostly", "name", "description", "meta", "notes", "id"];
@@ -38,6 +38,7 @@ pub fn parse(settings: &TableSettings, file: &str) -> Result<Vec<CheckSpec>> {
 /// The checks of one entry: one, or one for each column of `{not_null: [a, b]}`.
 pub(crate) fn entry(value: &Value, column: Option<&str>, location: &Location) -> Result<Vec<CheckSpec>> {
     let (name, given, siblings) = split(value)?;
+    let typed = given.clone();
     let mut kind = find(&name)?;
     let mut arguments = spread(kind, given)?;
     if let Some(mostly) = siblings.get("mostly") {
@@ -61,6 +62,12 @@ pub(crate) fn entry(value: &Value, column: Option<&str>, location: &Location) ->
         Some(_) => Err(Error::project(format!("`{key}` must be a text"))),
     };
     let (given_name, description) = (text("name")?, text("description")?);
+    let kept = Kept {
+        meta: siblings.get("meta").cloned().unwrap_or_default(),
+        notes: siblings.get("notes").cloned().unwrap_or_default(),
+        id: text("id")?,
+        given: typed,
+    };
     one_each(kind, arguments)
         .into_iter()
         .map(|arguments| {
@@ -72,6 +79,7 @@ pub(crate) fn entry(value: &Value, column: Option<&str>, location: &Location) ->
                 severity,
                 given_name: given_name.clone(),
                 description: description.clone(),
+                kept: kept.clone(),
                 location: location.clone(),
             })
         })

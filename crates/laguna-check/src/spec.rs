@@ -33,6 +33,16 @@ impl Severity {
     }
 }
 
+/// What is carried from a check to its verdict and changes nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Kept {
+    pub meta: Value,
+    pub notes: Value,
+    pub id: Option<String>,
+    /// The arguments as they were typed.
+    pub given: Value,
+}
+
 /// A check as resolved from YAML: its kind, its arguments, where it stands.
 #[derive(Clone)]
 pub struct CheckSpec {
@@ -41,6 +51,7 @@ pub struct CheckSpec {
     pub(crate) severity: Severity,
     pub(crate) given_name: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) kept: Kept,
     pub(crate) location: Location,
 }
 
@@ -82,6 +93,26 @@ impl CheckSpec {
     /// What the user says about it.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
+    }
+
+    /// The user's `meta`; null when there is none.
+    pub fn meta(&self) -> &Value {
+        &self.kept.meta
+    }
+
+    /// The user's notes, a text or a list of texts; null when there are none.
+    pub fn notes(&self) -> &Value {
+        &self.kept.notes
+    }
+
+    /// The user's id of the check.
+    pub fn id(&self) -> Option<&str> {
+        self.kept.id.as_deref()
+    }
+
+    /// The arguments as they were typed, before names and types were settled; null when none were.
+    pub fn given(&self) -> &Value {
+        &self.kept.given
     }
 
     /// Columns that its arguments name.

@@ -22,6 +22,22 @@ use crate::verdict::{Observation, Verdict, VerdictKind};
 #[derive(Clone)]
 pub struct Suite {
     pub(crate) compiled: Arc<Compiled>,
+    pub(crate) keep: Keep,
+}
+
+/// How much verdicts tell of failing rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// At most this many failing values of each check.
+    pub examples: usize,
+    /// Whether the numbers of failing rows are kept, as many as values: they need one stream, fed in order.
+    pub row_numbers: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep { examples: set_query::EXAMPLES, row_numbers: false }
+    }
 }
 
 /// What a suite and its collectors share.
@@ -97,7 +113,13 @@ impl Suite {
             return Err(error);
         }
         let hash_room = AtomicUsize::new(hashes);
-        Ok(Suite { compiled: Arc::new(Compiled { schema: schema.clone(), checks, numbers, hash_room }) })
+        let compiled = Compiled { schema: schema.clone(), checks, numbers, hash_room };
+        Ok(Suite { compiled: Arc::new(compiled), keep: Keep::default() })
+    }
+
+    /// What verdicts tell of failing rows: at most `keep.examples` values of each check, and their row numbers.
+    pub fn keeping(self, keep: Keep) -> Suite {
+        Suite { keep, ..self }
     }
 
     /// The checks, in the order in which verdicts come and to which row answers refer.
@@ -315,7 +337,14 @@ impl Suite {
             missing_count: 0,
             unexpected_percent: 0.0,
             examples: Vec::new(),
+            unexpected_index: Vec::new(),
             observed: Value::Null,
+            details: Value::Null,
+            error: None,
+            meta: spec.kept.meta.clone(),
+            notes: spec.kept.notes.clone(),
+            description: spec.description.clone(),
+            id: spec.kept.id.clone(),
             message: String::new(),
         }
     }
