@@ -11,6 +11,7 @@
 mod arguments;
 mod checks;
 mod collector;
+pub mod great_expectations;
 mod kind;
 mod moments;
 mod parse;

@@ -231,6 +231,8 @@ async fn batch(
         on_new_column: dataset.settings.on_new_column,
         on_bad_row: dataset.settings.on_bad_row,
         parallel,
+        only: None,
+        hashes: true,
     };
     let open = |schema: &SchemaRef, untyped: &[String]| -> Result<Vec<RawSink>> {
         require_columns(dataset, schema, untyped)?;

@@ -153,11 +153,11 @@ impl Format for Csv {
         Ok(findings)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<String> {
+    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<Option<String>> {
         let Opened { mut input, dialect, columns, mut buffer, mut ended } =
             match self.start(file, self.size, progress)? {
                 Ok(opened) => opened,
-                Err(input) => return input.hash(),
+                Err(input) => return input.hash().map(Some),
             };
         let mut row = 1;
         loop {
@@ -207,7 +207,7 @@ impl Format for Csv {
                 buffer.push(dialect.newline);
             }
         }
-        input.hash()
+        input.hash().map(Some)
     }
 }
 
