@@ -11,6 +11,8 @@
 mod arguments;
 mod checks;
 mod collector;
+mod explain;
+mod failing;
 pub mod great_expectations;
 mod kind;
 mod moments;
@@ -27,6 +29,8 @@ mod verdict;
 mod view;
 
 pub use collector::Collector;
+pub use explain::{Answered, explain};
+pub use failing::{FailingRow, RowFinder, row_values};
 pub use kind::{Argument, CheckKind, Form, Scope, all};
 pub use parse::parse;
 pub use schema::json_schema;

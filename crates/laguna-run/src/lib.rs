@@ -3,6 +3,7 @@
 
 pub mod as_of;
 mod aside;
+pub mod check;
 pub mod code;
 pub mod diff;
 pub mod events;

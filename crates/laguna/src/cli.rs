@@ -60,6 +60,8 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Joins small files, drops old releases, deletes what nobody needs.
     Maintain(MaintainArgs),
+    /// Checks released tables, or files of any pipeline, against a suite of expectations.
+    Check(Box<CheckArgs>),
     /// Checks the whole project without running it.
     Validate(ValidateArgs),
     /// Prints the completion script of a shell.
@@ -257,6 +259,87 @@ pub struct MaintainArgs {
     /// Waits when a run of this lake is going on, instead of refusing.
     #[arg(long)]
     pub wait: bool,
+}
+
+/// `laguna check`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna check                                              the checks of all released tables\n  laguna check enhanced.carrier_daily --explain             one table, and how each check was answered\n  laguna check sanitized.flights --suite checks/s.json --as-of 2026-11-01\n  laguna check data.parquet 'more/*.csv' --suite suite.json no project: files of any pipeline\n  laguna check data.csv --suite suite.json --param max_delay=600 -o ge --result-format COMPLETE\n  laguna check -o junit > checks.xml                        for a build server; -o html for people\n\nExit codes: 0 passed, 1 a check failed that matters as much as --fail-on says, 2 the suite, a file or the project is wrong."
+)]
+pub struct CheckArgs {
+    /// Tables in dbt's words; or files and patterns of files (CSV, NDJSON, JSON, Parquet, Avro; gzip, zstd), with --suite.
+    #[arg(value_name = "SELECT|FILE")]
+    pub what: Vec<String>,
+    /// A suite of Great Expectations (1.x or 0.x JSON), in place of the checks in the tables' settings.
+    #[arg(long, value_name = "FILE")]
+    pub suite: Option<PathBuf>,
+    /// A value for a parameter of the suite; texts that are no JSON stand for themselves.
+    #[arg(long = "param", value_name = "NAME=JSON")]
+    pub params: Vec<String>,
+    /// Checks the tables as they were at this moment.
+    #[arg(long, value_name = "TIME", conflicts_with = "release")]
+    pub as_of: Option<String>,
+    /// Checks the tables of this release.
+    #[arg(long, value_name = "N")]
+    pub release: Option<u64>,
+    /// The least severity whose failures end the command with code 1.
+    #[arg(long, value_enum, default_value = "critical")]
+    pub fail_on: Severity,
+    /// Says how each check was answered, and the bytes read.
+    #[arg(long)]
+    pub explain: bool,
+    /// Failing rows of each check that are looked for and shown, at most.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub rows: usize,
+    /// Format of the report.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: ReportFormat,
+    /// With -o ge: how much is told of each expectation.
+    #[arg(long, value_enum, default_value = "SUMMARY", ignore_case = true)]
+    pub result_format: Told,
+}
+
+/// How much a failing check matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Severity {
+    /// It blocks.
+    Critical,
+    /// It is reported.
+    Warning,
+    /// It is recorded.
+    Info,
+}
+
+/// Formats of a report of checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
+    /// The validation result of Great Expectations.
+    Ge,
+    /// JUnit XML, for build servers.
+    Junit,
+    /// One page that stands alone.
+    Html,
+}
+
+/// Great Expectations' result formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Told {
+    /// Whether it holds.
+    #[value(name = "BOOLEAN_ONLY")]
+    BooleanOnly,
+    /// Counts, and the first failing values.
+    #[value(name = "BASIC")]
+    Basic,
+    /// And how often these stand there.
+    #[value(name = "SUMMARY")]
+    Summary,
+    /// All failing values and their rows.
+    #[value(name = "COMPLETE")]
+    Complete,
 }
 
 /// `laguna validate`.

@@ -245,6 +245,11 @@ fn counted(values: &[Value]) -> Vec<Value> {
             None => counts.push((value.clone(), 1)),
         }
     }
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let less = |a: &Value, b: &Value| match (a.as_f64(), b.as_f64(), a.as_str(), b.as_str()) {
+        (Some(a), Some(b), ..) => a.total_cmp(&b),
+        (_, _, Some(a), Some(b)) => a.cmp(b),
+        _ => std::cmp::Ordering::Equal,
+    };
+    counts.sort_by(|(a, many), (b, more)| more.cmp(many).then_with(|| less(a, b)));
     counts.into_iter().map(|(value, count)| json!({"value": value, "count": count})).collect()
 }

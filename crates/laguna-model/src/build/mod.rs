@@ -1,6 +1,7 @@
 //! The executing half: one model from its SQL to a staged version with verdicts, through store, query and check.
 
 mod incremental;
+mod look;
 mod stream;
 mod view;
 
@@ -19,6 +20,7 @@ use laguna_store::{CommitNote, ReleasedTable, Snapshot, Staged, WriteOptions, ty
 use crate::project::Model;
 
 pub use incremental::Scope;
+pub use look::{Look, Looked, look};
 pub use stream::{QuarantinedRow, json_rows, quarantine_batch, quarantine_schema};
 
 /// What a build needs to know. Cheap to clone: parts of one pass run as tasks of their own.

@@ -197,7 +197,7 @@ pub(super) async fn observe(
 }
 
 /// `batch` with the columns of `schema`; those that it lacks are null.
-fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() == schema.fields().len() {
         return types::normalize_batch(batch, schema);
     }
@@ -213,7 +213,7 @@ fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 /// Runs the parts of one pass as tasks, so that they use all cores. The first error stops the others.
-async fn concurrently<T: Send + 'static>(
+pub(super) async fn concurrently<T: Send + 'static>(
     parts: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
 ) -> Result<Vec<T>> {
     let mut tasks: tokio::task::JoinSet<Result<T>> = parts.collect();

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod check;
 mod completions;
 mod diff;
 mod forget;
@@ -38,6 +39,7 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::Rollback(args) => rollback::execute(args, global, printer).await,
         Command::Forget(args) => forget::execute(args, global, printer, stop).await,
         Command::Maintain(args) => maintain::execute(args, global, printer, stop).await,
+        Command::Check(args) => check::execute(args, global, printer, stop).await,
         Command::Validate(args) => validate::execute(args, global, printer),
         Command::Completions(args) => completions::execute(args, printer),
     }
