@@ -13,6 +13,7 @@ mod land;
 pub mod maintain;
 mod node;
 pub mod plan;
+pub mod replay;
 pub mod rollback;
 pub mod run;
 mod tables;

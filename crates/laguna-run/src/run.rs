@@ -120,6 +120,7 @@ enum Outcome {
     Landed(land::LandOutcome),
     Built { entry: Box<ReleasedTable>, resolved: Resolved, built: Box<Built> },
     Adopted { entry: Box<ReleasedTable>, resolved: Resolved },
+    Checked { entry: Box<ReleasedTable>, built: Box<Built> },
     Blocked(Box<Built>),
 }
 
@@ -336,15 +337,15 @@ impl<'a> Driver<'a> {
                 self.note(format!("{name}: {reason}"));
                 return self.skip(name);
             }
-            Action::Land | Action::Build | Action::View => {}
+            Action::Land | Action::Build | Action::View | Action::Check => {}
         }
         let entry = self.state.entries.get(name).cloned();
         self.begin().await?;
         let tables = self.tables().await?;
-        // Another SQL or other settings need every row again: what was released is no base then.
+        // Another SQL or another shape needs every row again: what was released is no base then.
         let base = entry.clone().filter(|entry| {
             !self.options.full
-                && entry.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.is_code_of(&model))
+                && entry.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.gives_rows_of(&model))
         });
         let task = ModelTask {
             context: self.context.clone(),
@@ -358,7 +359,11 @@ impl<'a> Driver<'a> {
             adopt: !self.options.full,
             inputs: self.state.input_states(&contents),
         };
-        self.spawn(running, name.clone(), None, "rows", reason, move || task.clone().run());
+        if action == Action::Check {
+            self.spawn(running, name.clone(), None, "rows", reason, move || task.clone().check());
+        } else {
+            self.spawn(running, name.clone(), None, "rows", reason, move || task.clone().run());
+        }
         Ok(())
     }
 
@@ -431,6 +436,13 @@ impl<'a> Driver<'a> {
                 describe(&mut task, &built);
                 task.version = entry.version;
                 self.overlay(&name, resolved).await;
+                self.state.entries.insert(name.clone(), *entry);
+            }
+            Outcome::Checked { entry, built } => {
+                describe(&mut task, &built);
+                task.outcome = "checked".to_string();
+                task.rows_out = entry.rows;
+                task.version = entry.version;
                 self.state.entries.insert(name.clone(), *entry);
             }
             Outcome::Adopted { entry, resolved } => {

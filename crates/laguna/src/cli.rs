@@ -56,6 +56,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Publishes the state of an earlier release again.
     Rollback(RollbackArgs),
+    /// Lands rows that were set aside, after the rule, the settings or the row was mended.
+    Replay(ReplayArgs),
     /// Removes rows of a raw table from every version and table that holds them.
     Forget(ForgetArgs),
     /// Joins small files, drops old releases, deletes what nobody needs.
@@ -221,6 +223,26 @@ pub struct RollbackArgs {
     pub wait: bool,
 }
 
+/// `laguna replay`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna replay --dry-run                  what would land by the settings of today\n  laguna replay raw.flights                rows of one dataset; laguna run then builds on them\n  laguna query -o csv \"SELECT _source['file'] AS _file, _source['row'] AS _row, raw FROM quarantine.raw_flights\" > mended.csv\n  laguna replay raw.flights --with mended.csv    after the texts in it were mended\n  laguna replay sanitized.flights          rows that its checks refused are judged again"
+)]
+pub struct ReplayArgs {
+    /// Datasets and models; default every dataset with rows aside.
+    #[arg(value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Mended rows of one dataset: a file with the columns `_file`, `_row` and `raw`.
+    #[arg(long, value_name = "FILE")]
+    pub with: Option<PathBuf>,
+    /// Says what would land, and changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Waits when a run of this lake is going on, instead of refusing.
+    #[arg(long)]
+    pub wait: bool,
+}
+
 /// `laguna forget`.
 #[derive(Debug, Args)]
 #[command(
@@ -264,7 +286,7 @@ pub struct MaintainArgs {
 /// `laguna check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  laguna check                                              the checks of all released tables\n  laguna check enhanced.carrier_daily --explain             one table, and how each check was answered\n  laguna check sanitized.flights --suite checks/s.json --as-of 2026-11-01\n  laguna check data.parquet 'more/*.csv' --suite suite.json no project: files of any pipeline\n  laguna check data.csv --suite suite.json --param max_delay=600 -o ge --result-format COMPLETE\n  laguna check -o junit > checks.xml                        for a build server; -o html for people\n\nExit codes: 0 passed, 1 a check failed that matters as much as --fail-on says, 2 the suite, a file or the project is wrong."
+    after_help = "Examples:\n  laguna check                                              the checks of all released tables\n  laguna check enhanced.carrier_daily --explain             one table, and how each check was answered\n  laguna check sanitized.flights --suite checks/s.json --as-of 2026-11-01\n  laguna check data.parquet 'more/*.csv' --suite suite.json no project: files of any pipeline\n  laguna check data.csv --suite suite.json --param max_delay=600 -o ge --result-format COMPLETE\n  laguna check -o junit > checks.xml                        for a build server; -o html for people\n  laguna check --backtest 90d --suite checks/s.json sanitized.flights   when would it have failed?\n  laguna check --suggest sanitized.flights                  checks that it passes, with reasons\n\nExit codes: 0 passed, 1 a check failed that matters as much as --fail-on says, 2 the suite, a file or the project is wrong."
 )]
 pub struct CheckArgs {
     /// Tables in dbt's words; or files and patterns of files (CSV, NDJSON, JSON, Parquet, Avro; gzip, zstd), with --suite.
@@ -282,6 +304,12 @@ pub struct CheckArgs {
     /// Checks the tables of this release.
     #[arg(long, value_name = "N")]
     pub release: Option<u64>,
+    /// Judges the releases of this time, such as 90d, instead of the newest: when would the checks have failed?
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["as_of", "release", "suggest"])]
+    pub backtest: Option<String>,
+    /// Writes a suite that the table or file passes: YAML for a table, with -o ge a suite of Great Expectations.
+    #[arg(long, conflicts_with = "suite")]
+    pub suggest: bool,
     /// The least severity whose failures end the command with code 1.
     #[arg(long, value_enum, default_value = "critical")]
     pub fail_on: Severity,

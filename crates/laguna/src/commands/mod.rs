@@ -8,6 +8,7 @@ mod history;
 mod init;
 mod maintain;
 mod query;
+mod replay;
 mod rollback;
 mod run;
 mod validate;
@@ -37,6 +38,7 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::History(args) => history::execute(args, global, printer).await,
         Command::Diff(args) => diff::execute(args, global, printer).await,
         Command::Rollback(args) => rollback::execute(args, global, printer).await,
+        Command::Replay(args) => replay::execute(args, global, printer, stop).await,
         Command::Forget(args) => forget::execute(args, global, printer, stop).await,
         Command::Maintain(args) => maintain::execute(args, global, printer, stop).await,
         Command::Check(args) => check::execute(args, global, printer, stop).await,

@@ -1,6 +1,7 @@
 //! End-to-end tests of the command line.
 
 mod building;
+mod check;
 mod forget;
 mod front;
 mod house;
