@@ -97,7 +97,14 @@ fn chosen<'a>(
     options: &ReplayOptions,
 ) -> Result<(Vec<&'a Dataset>, Vec<TableName>)> {
     let project = &context.project;
+    let one_dataset = || {
+        Error::project("mended rows are those of one dataset")
+            .hint("name it: laguna replay raw.flights --with mended.csv; rows of a model are mended where they come from")
+    };
     if options.tables.is_empty() {
+        if options.with.is_some() && project.datasets.len() != 1 {
+            return Err(one_dataset());
+        }
         return Ok((project.datasets.values().collect(), Vec::new()));
     }
     let (mut datasets, mut models) = (Vec::new(), Vec::new());
@@ -113,8 +120,7 @@ fn chosen<'a>(
         }
     }
     if options.with.is_some() && (!models.is_empty() || datasets.len() != 1) {
-        return Err(Error::project("mended rows are those of one dataset")
-            .hint("name it: laguna replay raw.flights --with mended.csv; rows of a model are mended where they come from"));
+        return Err(one_dataset());
     }
     Ok((datasets, models))
 }

@@ -45,7 +45,7 @@ pub async fn check_files(
 }
 
 /// A file that cannot be read is a wrong argument here, not a failed check.
-fn in_command(error: Error) -> Error {
+pub(super) fn in_command(error: Error) -> Error {
     if error.kind() != ErrorKind::Failed {
         return error;
     }
@@ -79,7 +79,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    fn new(schema: &SchemaRef, untyped: &[String]) -> Columns {
+    pub fn new(schema: &SchemaRef, untyped: &[String]) -> Columns {
         let named = schema.fields().iter().map(|field| {
             let name = field.metadata().get(ORIGINAL_NAME).unwrap_or(field.name());
             Field::new(name, field.data_type().clone(), true)
@@ -124,6 +124,10 @@ impl Files {
                 .hint("name files, or a pattern in quotes: 'data/*.csv'"));
         }
         Ok(Files { files: found.files, source })
+    }
+
+    pub(super) fn list(&self) -> &[InputFile] {
+        &self.files
     }
 
     /// How the files are read. `only`: the columns whose values matter.

@@ -1,7 +1,9 @@
 //! Checking what is there, without writing: released tables, files of any pipeline, releases of the past.
 
+mod backtest;
 mod files;
 mod query;
+mod suggest;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,9 @@ use laguna_check::{Answered, FailingRow, Keep, Severity};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use backtest::{PastCheck, backtest};
 pub use files::check_files;
+pub use suggest::{profile_files, profile_table};
 pub use tables::{CheckTables, check_tables};
 
 /// How much is told.

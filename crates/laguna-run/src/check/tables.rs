@@ -70,7 +70,7 @@ fn nothing(absent: &[String], asked: &CheckTables) -> Error {
 }
 
 /// What is asked of a table: the suite, or the checks of its settings; `None` when there is nothing to check.
-fn checks_of(project: &Project, name: &TableName, asked: &CheckTables) -> Option<Vec<CheckSpec>> {
+pub(super) fn checks_of(project: &Project, name: &TableName, asked: &CheckTables) -> Option<Vec<CheckSpec>> {
     let model = project.models.get(name);
     match &asked.suite {
         // Without a selection a suite is for the tables that are made, not for every source.

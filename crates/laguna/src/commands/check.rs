@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use laguna_base::{Clock, Error, Instant, Result, SystemClock};
-use laguna_check::Keep;
+use laguna_base::human::{count, thousands};
+use laguna_base::settings::parse_duration;
+use laguna_base::{Clock, Error, Instant, Result, SystemClock, TableName};
+use laguna_check::{Keep, suite_of, yaml_of};
 use laguna_check::great_expectations::{ResultFormat, SuiteFile, validation_result};
-use laguna_query::Moment;
-use laguna_run::check::{CheckTables, Report, Telling, check_files, check_tables, load_suite};
+use laguna_model::Place;
+use laguna_query::{LakeTables, Moment};
+use laguna_run::check::{
+    CheckTables, Report, Telling, check_files, check_tables, load_suite, profile_files, profile_table,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{load, open_lake, project_dir, shown};
 use crate::cli::{CheckArgs, Global, ReportFormat, Severity, Told};
-use crate::printer::Printer;
+use crate::printer::{Printer, table};
 use crate::report;
 
 /// Checks what was named.
@@ -23,6 +29,18 @@ pub async fn execute(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<u8> {
+    if args.suggest || args.backtest.is_some() {
+        let work = async {
+            match args.suggest {
+                true => suggest(args, global, printer).await,
+                false => backtest(args, global, printer).await,
+            }
+        };
+        return tokio::select! {
+            done = work => done,
+            () = stop.cancelled() => Err(Error::interrupted()),
+        };
+    }
     let at = SystemClock.now();
     let work = async {
         match args.what.iter().any(|word| names_files(word)) {
@@ -78,14 +96,106 @@ async fn tables(args: &CheckArgs, global: &Global, printer: &Printer) -> Result<
     }
     let project = load(global, printer)?;
     let (place, engine) = open_lake(global).await?;
-    let moment = match (&args.as_of, args.release) {
-        (Some(text), _) => Moment::AsOf(Instant::parse(text, place.timezone)?),
-        (_, Some(number)) => Moment::Release(number),
-        _ => Moment::Now,
-    };
+    let moment = moment(args, &place)?;
     let asked =
         CheckTables { select: args.what.clone(), suite: suite(args)?, moment, telling: telling(args, false) };
     check_tables(&engine, &project, &asked).await
+}
+
+fn moment(args: &CheckArgs, place: &Place) -> Result<Moment> {
+    Ok(match (&args.as_of, args.release) {
+        (Some(text), _) => Moment::AsOf(Instant::parse(text, place.timezone)?),
+        (_, Some(number)) => Moment::Release(number),
+        _ => Moment::Now,
+    })
+}
+
+/// Prints a suite that the table or file passes.
+async fn suggest(args: &CheckArgs, global: &Global, printer: &Printer) -> Result<u8> {
+    let as_suite = match args.output {
+        ReportFormat::Ge => true,
+        ReportFormat::Table => false,
+        _ => {
+            return Err(Error::project("a suggested suite is YAML, or with -o ge one of Great Expectations")
+                .hint("leave -o out, or write -o ge"));
+        }
+    };
+    let (name, profile, made) = if args.what.iter().any(|word| names_files(word)) {
+        let dir = std::env::current_dir()
+            .map_err(|error| Error::storage("the working folder cannot be read").caused_by(error))?;
+        (args.what.join(" "), profile_files(&dir, &args.what).await?, false)
+    } else {
+        let [table] = args.what.as_slice() else {
+            return Err(Error::project("name the one table or file that checks are wanted for")
+                .hint("laguna check --suggest sanitized.flights"));
+        };
+        let table: TableName = table.parse()?;
+        let (place, engine) = open_lake(global).await?;
+        let tables = Arc::new(LakeTables::at(engine.lake(), moment(args, &place)?).await?);
+        (table.to_string(), profile_table(&engine, tables, &table).await?, table.tier.is_model())
+    };
+    // pandas, which Great Expectations reads files with, takes dates in text files for texts.
+    let suggestions = profile.suggest(made, !as_suite || made);
+    printer.say(&format!("{} suggested from {}", count(suggestions.len() as u64, "check"), count(profile.rows(), "row")));
+    let head = format!("Suggested by laguna check --suggest {name}: all of its {} pass.", count(profile.rows(), "row"));
+    match as_suite {
+        true => printer.result(suite_of(&name, &suggestions).trim_end())?,
+        false => printer.result(yaml_of(&head, &suggestions).trim_end())?,
+    }
+    Ok(0)
+}
+
+/// Says at which releases of the past the checks would have failed.
+async fn backtest(args: &CheckArgs, global: &Global, printer: &Printer) -> Result<u8> {
+    let text = args.backtest.as_deref().unwrap_or_default();
+    let back = parse_duration(text).ok_or_else(|| {
+        Error::project(format!("`{text}` is not a duration")).hint("write it as 90d, 12h or 2w")
+    })?;
+    let project = load(global, printer)?;
+    let (_, engine) = open_lake(global).await?;
+    let asked = CheckTables {
+        select: args.what.clone(),
+        suite: suite(args)?,
+        moment: Moment::Now,
+        telling: telling(args, false),
+    };
+    let past = laguna_run::check::backtest(&engine, &project, &asked, back).await?;
+    let bad = past.iter().filter(|one| one.failed > 0 || one.error.is_some()).count();
+    if printer.json {
+        for one in &past {
+            let mut value = serde_json::to_value(one).unwrap_or_default();
+            value["event"] = "past".into();
+            printer.json_line(&value)?;
+        }
+        printer.json_line(&json!({"event": "done", "versions": past.len(), "would_have_failed": bad}))?;
+        return Ok(0);
+    }
+    match args.output {
+        ReportFormat::Table => {
+            let rows = past.iter().map(|one| {
+                let outcome = match (&one.error, one.failed) {
+                    (Some(_), _) => "not checkable",
+                    (None, 0) => "passed",
+                    (None, _) => "failed",
+                };
+                vec![
+                    one.release.to_string(),
+                    one.time.to_string(),
+                    one.table.to_string(),
+                    thousands(one.rows),
+                    outcome.to_string(),
+                    format!("{}/{}", one.passed, one.passed + one.failed),
+                    one.error.clone().unwrap_or_else(|| one.messages.join("; ")),
+                ]
+            });
+            let header = ["release", "time", "table", "rows", "outcome", "passed", "what would have been said"];
+            printer.result(&table(&header, rows).to_string())?;
+        }
+        ReportFormat::Json => pretty(printer, &past)?,
+        _ => return Err(Error::project("a backtest is a table or JSON").hint("leave -o out, or write -o json")),
+    }
+    printer.say(&format!("{bad} of {} would have failed", count(past.len() as u64, "version")));
+    Ok(0)
 }
 
 fn suite(args: &CheckArgs) -> Result<Option<SuiteFile>> {

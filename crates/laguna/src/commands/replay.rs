@@ -22,7 +22,9 @@ pub async fn execute(
 ) -> Result<u8> {
     let project = load(global, printer)?;
     // A program listens for what became of each table, not for the events of a run.
-    let reporter = Arc::new(Progress::new(&Printer { json: false, ..printer.clone() }));
+    let mut progress = printer.clone();
+    progress.quiet |= std::mem::take(&mut progress.json);
+    let reporter = Arc::new(Progress::new(&progress));
     let context = Context::open(project, Arc::new(SystemClock), reporter, stop).await?;
     let options = ReplayOptions {
         tables: args.tables.iter().map(|name| name.parse()).collect::<Result<_>>()?,

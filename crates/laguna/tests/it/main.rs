@@ -10,6 +10,7 @@ mod kit;
 mod landing;
 mod maintain;
 mod reference;
+mod replay;
 mod servers;
 mod small;
 mod stores;
