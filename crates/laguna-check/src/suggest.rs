@@ -148,7 +148,10 @@ impl Profile {
                     true => json!(number as i64),
                     false => json!(number),
                 };
-                let seen = format!("from {} to {}", as_json(*least), as_json(*most));
+                let seen = match least == most {
+                    true => format!("always {}", as_json(*least)),
+                    false => format!("from {} to {}", as_json(*least), as_json(*most)),
+                };
                 // A number that never repeats counts something: it grows.
                 match unique && *whole {
                     true => add("expect_column_values_to_be_between", "between", &[("min_value", as_json(low))], format!("{seen}, and it may grow")),
@@ -156,7 +159,7 @@ impl Profile {
                         "expect_column_values_to_be_between",
                         "between",
                         &[("min_value", as_json(low)), ("max_value", as_json(high))],
-                        format!("{seen}, with a tenth of that range on each side"),
+                        if least == most { seen } else { format!("{seen}, with a tenth of that range on each side") },
                     ),
                 }
             }
@@ -204,12 +207,23 @@ pub fn yaml_of(head: &str, suggestions: &[Suggestion]) -> String {
         }
         if last != one.column.as_ref() {
             let name = one.column.as_deref().unwrap_or_default();
-            text.push_str(&format!("  {}:\n    checks:\n", Value::from(name)));
+            text.push_str(&format!("  {}:\n    checks:\n", key(name)));
             last = one.column.as_ref();
         }
         text.push_str(&entry(one, "      "));
     }
     text
+}
+
+/// A column's name as a key of YAML: quoted where it could be read as something else.
+fn key(name: &str) -> String {
+    let letters = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan"];
+    match letters && !words.contains(&name.to_ascii_lowercase().as_str()) {
+        true => name.to_string(),
+        false => Value::from(name).to_string(),
+    }
 }
 
 fn entry(one: &Suggestion, indent: &str) -> String {
@@ -243,9 +257,9 @@ mod tests {
         profile.merge(other);
         let text = yaml_of("Suggested", &profile.suggest(true, true));
         let expected = "# Suggested\nchecks:\n  - row_count: {\"min_value\":10,\"max_value\":40}  # 20 rows now; half to twice as many pass\n\
-            columns:\n  \"id\":\n    checks:\n      - not_null  # none of 20 values is null\n      - unique  # 20 values, each of them once\n      \
-            - between: {\"min_value\":0}  # from 1 to 20, and it may grow\n  \"word\":\n    checks:\n      - not_null  # none of 20 values is null\n      \
-            - accepted_values: [\"a\",\"b\"]  # 2 different values in 20 rows\n  \"share\":\n    checks:\n      \
+            columns:\n  id:\n    checks:\n      - not_null  # none of 20 values is null\n      - unique  # 20 values, each of them once\n      \
+            - between: {\"min_value\":0}  # from 1 to 20, and it may grow\n  word:\n    checks:\n      - not_null  # none of 20 values is null\n      \
+            - accepted_values: [\"a\",\"b\"]  # 2 different values in 20 rows\n  share:\n    checks:\n      \
             - not_null: {\"mostly\":0.94}  # 1 of 20 values are null\n      \
             - unique  # 19 values, each of them once\n      - between: {\"min_value\":0.0,\"max_value\":1.0}  # from 0.05 to 0.95, with a tenth of that range on each side\n";
         // A measure that happens to differ everywhere is no key.

@@ -216,3 +216,48 @@ fn an_edited_check_judges_the_released_rows_again_and_builds_nothing() {
     assert_eq!(tasks[0]["outcome"], "built");
     assert_eq!(project.rows("SELECT n FROM enhanced.y"), [json!({"n": 4})]);
 }
+
+#[test]
+fn a_suggested_suite_passes_on_the_data_it_came_from() {
+    let mut text = String::from("id,kind,share,day,empty\n");
+    for row in 0..40 {
+        let share = if row == 7 { String::new() } else { format!("{:.3}", f64::from(row) / 40.0) };
+        text.push_str(&format!("{row},{},{share},2026-01-{:02},\n", ["a", "b", "c: d"][row as usize % 3], row % 28 + 1));
+    }
+    let project = Project::empty()
+        .write("raw/x.yml", "source: {files: \"data/*.csv\"}\n")
+        .write("data/1.csv", &text)
+        .write("sanitized/x.sql", "SELECT id, kind, share, day FROM raw.x\n");
+    project.ok(&["run"]);
+    let yaml = project.ok(&["check", "--suggest", "sanitized.x"]);
+    for part in ["- unique  # 40 values", "accepted_values: [\"a\",\"b\",\"c: d\"]", "{\"mostly\":0.96}", "2026-01-01"] {
+        assert!(yaml.contains(part), "{part} in {yaml}");
+    }
+    project.put("sanitized/x.yml", format!("on_fail: block\n{yaml}").as_bytes());
+    project.ok(&["run"]);
+    let suite = project.ok(&["check", "--suggest", "data/1.csv", "-o", "ge"]);
+    assert!(suite.contains("\"notes\": \"40 values, each of them once\""), "{suite}");
+    project.put("suggested.json", suite.as_bytes());
+    project.ok(&["check", "data/1.csv", "--suite", "suggested.json", "--fail-on", "info"]);
+}
+
+#[test]
+fn a_backtest_says_at_which_releases_a_suite_would_have_failed() {
+    let project = lake("{}\n");
+    project.ok(&["run"]);
+    project.put("data/2.csv", b"id,v,c\n5,500,e\n");
+    project.ok(&["run"]);
+    project.put("raw/x.yml", b"source: {files: \"data/*.csv\"}\ndescription: same\n");
+    project.put("s.json", br#"{"name": "s", "expectations": [{"type": "expect_column_max_to_be_between", "kwargs": {"column": "v", "max_value": 100}}]}"#);
+    let output = project.laguna(&["check", "sanitized.x", "--suite", "s.json", "--backtest", "90d", "--json"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let lines = output.json_lines();
+    let seen: Vec<(u64, u64)> = lines[..lines.len() - 1]
+        .iter()
+        .map(|line| (line["release"].as_u64().unwrap(), line["failed"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(seen, [(1, 0), (2, 1)]);
+    assert_eq!(lines[lines.len() - 1]["would_have_failed"], 1);
+    let said = project.fails(2, &["check", "--suite", "s.json", "--backtest", "soon"]);
+    assert!(said.contains("`soon` is not a duration"), "{said}");
+}
