@@ -64,6 +64,9 @@ pub struct Replayed {
     pub version: Option<u64>,
 }
 
+/// Mended texts, by file and number.
+type Mended = BTreeMap<(String, i64), String>;
+
 /// Where the note of a raw commit says what its replay leaves aside.
 const NOTE: &str = "replay";
 
@@ -79,9 +82,13 @@ struct Left {
 /// Lands rows that were set aside.
 pub async fn replay(context: &Context, options: &ReplayOptions) -> Result<Vec<Replayed>> {
     let (datasets, models) = chosen(context, options)?;
+    let mended = match &options.with {
+        Some(path) => text::mended(path).await?,
+        None => BTreeMap::new(),
+    };
     let id = context.lake().clock().new_id();
     let lease = context.lake().lease("run", &id, options.wait).await?;
-    let mut done = datasets_alone(context, &datasets, options, &id).await;
+    let mut done = datasets_alone(context, &datasets, options, &mended, &id).await;
     lease.release().await;
     if let Ok(replayed) = &mut done {
         for name in &models {
@@ -129,6 +136,7 @@ async fn datasets_alone(
     context: &Context,
     datasets: &[&Dataset],
     options: &ReplayOptions,
+    mended: &Mended,
     id: &str,
 ) -> Result<Vec<Replayed>> {
     let lake = context.lake();
@@ -138,7 +146,7 @@ async fn datasets_alone(
     for dataset in datasets {
         let stopwatch = Stopwatch::now();
         let began = lake.clock().now();
-        let Some(one) = self::dataset(context, dataset, options, id).await? else { continue };
+        let Some(one) = self::dataset(context, dataset, options.dry_run, mended, id).await? else { continue };
         if one.version.is_some() {
             let mut task = TaskRecord::new(&one.table, "landed", "rows that were set aside", began);
             task.seconds = stopwatch.elapsed().as_secs_f64();
@@ -176,13 +184,14 @@ async fn datasets_alone(
 async fn dataset(
     context: &Context,
     dataset: &Dataset,
-    options: &ReplayOptions,
+    dry_run: bool,
+    mended: &Mended,
     run: &str,
 ) -> Result<Option<Replayed>> {
     let lake = context.lake();
     let mut landed = lake.landed(&dataset.name).await?;
     let head = lake.head(&dataset.name).await?;
-    if let (true, false, Some(head)) = (landed.recovered, options.dry_run, &head) {
+    if let (true, false, Some(head)) = (landed.recovered, dry_run, &head) {
         land::complete(lake, &dataset.name, head).await?;
     }
     let Some(quarantine) = lake.head(&dataset.name.quarantine()).await? else { return Ok(None) };
@@ -191,12 +200,8 @@ async fn dataset(
     if aside == 0 {
         return Ok(None);
     }
-    let mended = match &options.with {
-        Some(path) => text::mended(path).await?,
-        None => BTreeMap::new(),
-    };
     let table = head.as_ref().map(|head| data_columns(&head.schema));
-    let texts = text::Texts::write(&rows, &mended, dataset, table.as_ref())?;
+    let texts = text::Texts::write(&rows, mended, dataset, table.as_ref())?;
     let parsed = parse(context, dataset, table, &texts).await?;
     let fits: u64 = parsed.pieces.iter().map(|piece| piece.batch.num_rows() as u64).sum();
     let mut replayed = Replayed {
@@ -207,7 +212,7 @@ async fn dataset(
         reason: parsed.reason.clone(),
         version: None,
     };
-    if fits == 0 || options.dry_run {
+    if fits == 0 || dry_run {
         return Ok(Some(replayed));
     }
 
