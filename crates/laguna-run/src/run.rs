@@ -575,7 +575,14 @@ fn describe(task: &mut TaskRecord, built: &Built) {
     task.rows_out = built.staged.as_ref().map(|staged| staged.rows);
     task.bytes_out = built.staged.as_ref().map(|_| built.bytes_out);
     task.quarantined = built.rows_quarantined();
-    task.checks = built.verdicts.iter().filter_map(|verdict| serde_json::to_value(verdict).ok()).collect();
+    let with_rows = |(at, verdict): (usize, &laguna_check::Verdict)| {
+        let mut value = serde_json::to_value(verdict).ok()?;
+        if let Some(rows) = built.failing.get(at).filter(|rows| !rows.is_empty()) {
+            value["failing_rows"] = serde_json::to_value(rows).ok()?;
+        }
+        Some(value)
+    };
+    task.checks = built.verdicts.iter().enumerate().filter_map(with_rows).collect();
     task.metrics.insert("bytes_read".to_string(), built.bytes_in as f64);
 }
 

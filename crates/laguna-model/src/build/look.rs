@@ -86,12 +86,24 @@ pub async fn look(session: &Session, look: &Look) -> Result<Looked> {
     if look.explain {
         looked.answered = explain(&look.checks, &schema, query.as_ref());
     }
-    looked.failing = vec![Vec::new(); look.checks.len()];
-    if look.rows > 0 && looked.verdicts.iter().any(|verdict| !verdict.success) {
-        single_rows(session, look, &name, &schema, &mut looked).await?;
-        rows_among_others(session, look, &suite, &mut looked).await?;
-    }
+    let search = Search { session, from: &name, checks: &look.checks, key: &look.key, rows: look.rows };
+    let (failing, bytes) = search.failing(&suite, &schema, &looked.verdicts).await?;
+    looked.failing = failing;
+    looked.bytes += bytes;
     Ok(looked)
+}
+
+/// The search for rows that checks refuse, when their verdicts are known.
+pub(super) struct Search<'a> {
+    /// Where `this` is the table.
+    pub session: &'a Session,
+    /// The table as SQL names it.
+    pub from: &'a str,
+    pub checks: &'a [CheckSpec],
+    /// Columns by which people know its rows.
+    pub key: &'a [String],
+    /// Rows of each check, at most.
+    pub rows: usize,
 }
 
 /// An error of the query over several checks names them.
@@ -132,68 +144,83 @@ async fn observe(
     Ok(merged)
 }
 
-/// Rows that fail by themselves: the table is read again until enough are found.
-async fn single_rows(
-    session: &Session,
-    look: &Look,
-    name: &str,
-    schema: &SchemaRef,
-    looked: &mut Looked,
-) -> Result<()> {
-    let Some(mut finder) = RowFinder::new(&look.checks, &looked.verdicts, schema, look.rows)? else {
-        return Ok(());
-    };
-    let result = session.execute(&format!("SELECT * FROM {name}")).await?;
-    let mut stream = result.stream;
-    while let Some(batch) = stream.next().await {
-        let batch = stream::widen(&batch.map_err(laguna_query::translate)?, schema)?;
-        for (check, row) in finder.update(&batch)? {
-            looked.failing[check].push(failing(&batch, row, look, check, schema));
+impl Search<'_> {
+    /// For each check some rows that it refuses, and the bytes that the search read: none when all checks hold.
+    pub(super) async fn failing(
+        &self,
+        suite: &Suite,
+        schema: &SchemaRef,
+        verdicts: &[Verdict],
+    ) -> Result<(Vec<Vec<FailingRow>>, u64)> {
+        let mut found = vec![Vec::new(); self.checks.len()];
+        let mut bytes = 0;
+        if self.rows > 0 && verdicts.iter().any(|verdict| !verdict.success) {
+            bytes += self.single_rows(schema, verdicts, &mut found).await?;
+            bytes += self.rows_among_others(suite, verdicts, &mut found).await?;
         }
-        if finder.is_done() {
-            break;
-        }
+        Ok((found, bytes))
     }
-    looked.bytes += scan::bytes_scanned(result.physical.as_ref());
-    Ok(())
-}
 
-/// Rows that fail among others: repeated keys, keys without a target.
-async fn rows_among_others(
-    session: &Session,
-    look: &Look,
-    suite: &Suite,
-    looked: &mut Looked,
-) -> Result<()> {
-    let Some(sql) = suite.failing_rows_sql(&looked.verdicts) else { return Ok(()) };
-    let failed = looked.verdicts.iter().filter(|verdict| !verdict.success).count();
-    let limited = format!("SELECT * FROM (\n{sql}\n) AS failing LIMIT {}", look.rows.saturating_mul(failed));
-    let (batches, bytes) = ask(session, &limited).await?;
-    looked.bytes += bytes;
-    for batch in batches {
-        let Some(checks) = batch.column_by_name("_check") else { continue };
-        let Ok(checks) = arrow::compute::cast(checks, &DataType::Int64) else { continue };
-        let checks = checks.as_primitive::<Int64Type>();
-        let kept: Vec<usize> = (0..batch.num_columns()).filter(|at| batch.schema().field(*at).name() != "_check").collect();
-        let Ok(plain) = batch.project(&kept) else { continue };
-        for row in (0..plain.num_rows()).filter(|row| checks.is_valid(*row)) {
-            let check = checks.value(row) as usize;
-            if let Some(rows) = looked.failing.get_mut(check).filter(|rows| rows.len() < look.rows) {
-                rows.push(failing(&plain, row, look, check, &plain.schema()));
+    /// Rows that fail by themselves: the table is read again until enough are found.
+    async fn single_rows(
+        &self,
+        schema: &SchemaRef,
+        verdicts: &[Verdict],
+        found: &mut [Vec<FailingRow>],
+    ) -> Result<u64> {
+        let Some(mut finder) = RowFinder::new(self.checks, verdicts, schema, self.rows)? else { return Ok(0) };
+        let result = self.session.execute(&format!("SELECT * FROM {}", self.from)).await?;
+        let mut stream = result.stream;
+        while let Some(batch) = stream.next().await {
+            let batch = stream::widen(&batch.map_err(laguna_query::translate)?, schema)?;
+            for (check, row) in finder.update(&batch)? {
+                found[check].push(self.row(&batch, row, check, schema));
+            }
+            if finder.is_done() {
+                break;
             }
         }
+        Ok(scan::bytes_scanned(result.physical.as_ref()))
     }
-    Ok(())
-}
 
-fn failing(batch: &RecordBatch, row: usize, look: &Look, check: usize, schema: &SchemaRef) -> FailingRow {
-    let shown = RowFinder::shown(&look.checks, check, schema, &look.key);
-    let source = batch.column_by_name("_source").and_then(|source| {
-        let source = source.as_struct_opt()?;
-        let file = source.column_by_name("file")?.as_string_opt::<i32>()?.value(row).to_string();
-        let number = source.column_by_name("row")?.as_primitive_opt::<Int64Type>()?.value(row);
-        Some((file, number.unsigned_abs()))
-    });
-    let (file, number) = source.unzip();
-    FailingRow { file, number, row: row_values(batch, row, &shown) }
+    /// Rows that fail among others: repeated keys, keys without a target.
+    async fn rows_among_others(
+        &self,
+        suite: &Suite,
+        verdicts: &[Verdict],
+        found: &mut [Vec<FailingRow>],
+    ) -> Result<u64> {
+        let Some(sql) = suite.failing_rows_sql(verdicts) else { return Ok(0) };
+        let failed = verdicts.iter().filter(|verdict| !verdict.success).count();
+        let limited = format!("SELECT * FROM (\n{sql}\n) AS failing LIMIT {}", self.rows.saturating_mul(failed));
+        let (batches, bytes) = ask(self.session, &limited).await?;
+        for batch in batches {
+            let Some(checks) = batch.column_by_name("_check") else { continue };
+            let Ok(checks) = arrow::compute::cast(checks, &DataType::Int64) else { continue };
+            let checks = checks.as_primitive::<Int64Type>();
+            let schema = batch.schema();
+            let kept: Vec<usize> =
+                (0..batch.num_columns()).filter(|at| schema.field(*at).name() != "_check").collect();
+            let Ok(plain) = batch.project(&kept) else { continue };
+            for row in (0..plain.num_rows()).filter(|row| checks.is_valid(*row)) {
+                let check = checks.value(row) as usize;
+                if let Some(rows) = found.get_mut(check).filter(|rows| rows.len() < self.rows) {
+                    rows.push(self.row(&plain, row, check, &plain.schema()));
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn row(&self, batch: &RecordBatch, row: usize, check: usize, schema: &SchemaRef) -> FailingRow {
+        let shown = RowFinder::shown(self.checks, check, schema, self.key);
+        let source = batch.column_by_name("_source").and_then(|source| {
+            let source = source.as_struct_opt()?;
+            let file = source.column_by_name("file")?.as_string_opt::<i32>()?.value(row).to_string();
+            let number = source.column_by_name("row")?.as_primitive_opt::<Int64Type>()?.value(row);
+            Some((file, number.unsigned_abs()))
+        });
+        let (file, number) = source.unzip();
+        FailingRow { file, number, row: row_values(batch, row, &shown) }
+    }
 }

@@ -103,7 +103,7 @@ impl ModelTask {
             table: self.model.name.clone(),
             checks: self.model.checks.clone(),
             keep: Keep::default(),
-            rows: 0,
+            rows: 5,
             key: Vec::new(),
             explain: false,
         };
@@ -114,6 +114,7 @@ impl ModelTask {
             schema: previous.schema.clone(),
             gate,
             verdicts: looked.verdicts,
+            failing: looked.failing,
             rows_in: looked.rows,
             rows_out: looked.rows,
             bytes_out: 0,
