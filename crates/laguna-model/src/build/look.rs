@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use laguna_base::{Result, TableName};
 use laguna_check::{
@@ -14,7 +15,7 @@ use laguna_check::{
 use laguna_query::Session;
 use laguna_store::{scan, types};
 
-use super::{quoted, stream};
+use super::{quoted, statistics, stream};
 
 /// What is asked of a table.
 #[derive(Debug, Clone)]
@@ -55,9 +56,46 @@ pub async fn look(session: &Session, look: &Look) -> Result<Looked> {
     let whole = format!("SELECT * FROM {name}");
     let plan = session.plan(&whole).await?;
     let schema = types::normalize(&session.schema_of(&whole).await?)?;
-    let suite = Suite::compile(&look.checks, &schema)?.keeping(look.keep);
-    let mut looked = Looked::default();
+    let scan = session.physical(&plan).await?;
+    let known = statistics::answered(&look.checks, &schema, scan.as_ref())?;
+    let open: Vec<usize> = (0..known.len()).filter(|at| known[*at].is_none()).collect();
+    let checks: Vec<CheckSpec> = open.iter().map(|at| look.checks[*at].clone()).collect();
+    let mut looked = read(session, look, &checks, &name, &schema, plan).await?;
+    // What was read goes to the places between what was known.
+    let rows = looked.rows;
+    let Looked { verdicts, answered, failing, .. } = &mut looked;
+    let mut read = std::mem::take(verdicts).into_iter();
+    *verdicts = known.iter().cloned().filter_map(|verdict| verdict.or_else(|| read.next())).collect();
+    let mut how = std::mem::take(answered).into_iter();
+    if look.explain {
+        let of = |known: &Option<Verdict>| if known.is_some() { Some(Answered::Statistics) } else { how.next() };
+        *answered = known.iter().filter_map(of).collect();
+    }
+    let mut rows_of = std::mem::take(failing).into_iter();
+    *failing = known
+        .iter()
+        .map(|known| if known.is_some() { Vec::new() } else { rows_of.next().unwrap_or_default() })
+        .collect();
+    if let (0, Some(verdict)) = (rows, verdicts.first()) {
+        looked.rows = verdict.element_count;
+    }
+    Ok(looked)
+}
 
+/// Reads what `checks` look at, and judges it.
+async fn read(
+    session: &Session,
+    look: &Look,
+    checks: &[CheckSpec],
+    name: &str,
+    schema: &SchemaRef,
+    plan: LogicalPlan,
+) -> Result<Looked> {
+    let mut looked = Looked::default();
+    if checks.is_empty() && !look.checks.is_empty() {
+        return Ok(looked);
+    }
+    let suite = Suite::compile(checks, schema)?.keeping(look.keep);
     let mut collector = suite.collector();
     if suite.needs_no_rows() {
         let (count, bytes) = ask(session, &format!("SELECT count(*) FROM {name}")).await?;
@@ -68,13 +106,14 @@ pub async fn look(session: &Session, look: &Look) -> Result<Looked> {
         let columns: Vec<String> = suite.columns().iter().map(|column| quoted(column)).collect();
         let list = if columns.is_empty() { "1 AS one".to_string() } else { columns.join(", ") };
         let output = session.partitions(&format!("SELECT {list} FROM {name}"), &[]).await?;
-        collector.merge(observe(&suite, &schema, output.streams).await?);
+        collector.merge(observe(&suite, schema, output.streams).await?);
         looked.bytes += scan::bytes_scanned(output.physical.as_ref());
     }
     looked.rows = collector.rows();
     let query = suite.set_query(&collector);
     let answers = match &query {
         Some(query) => {
+            let whole = format!("SELECT * FROM {name}");
             session.register_this(Arc::new(ViewTable::new(plan, Some(whole))));
             let (answers, bytes) = ask(session, &query.sql).await.map_err(|error| blame(error, query))?;
             looked.bytes += bytes;
@@ -84,10 +123,10 @@ pub async fn look(session: &Session, look: &Look) -> Result<Looked> {
     };
     looked.verdicts = suite.finish(collector, answers)?;
     if look.explain {
-        looked.answered = explain(&look.checks, &schema, query.as_ref());
+        looked.answered = explain(checks, schema, query.as_ref());
     }
-    let search = Search { session, from: &name, checks: &look.checks, key: &look.key, rows: look.rows };
-    let (failing, bytes) = search.failing(&suite, &schema, &looked.verdicts).await?;
+    let search = Search { session, from: name, checks, key: &look.key, rows: look.rows };
+    let (failing, bytes) = search.failing(&suite, schema, &looked.verdicts).await?;
     looked.failing = failing;
     looked.bytes += bytes;
     Ok(looked)

@@ -2,6 +2,7 @@
 
 mod incremental;
 mod look;
+mod statistics;
 mod stream;
 mod view;
 

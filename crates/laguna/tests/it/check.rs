@@ -156,8 +156,9 @@ fn released_tables_are_checked_now_and_as_they_were() {
     let first = project.ok(&["check", "--json", "--explain"]);
     let lines: Vec<Value> = first.lines().map(parsed).collect();
     assert_eq!((&lines[0]["table"], &lines[0]["success"]), (&json!("sanitized.x"), &json!(true)));
-    assert_eq!(lines[0]["answered"], "pass");
-    assert_eq!(lines[1]["event"], "done");
+    // The log knows that no value is null: nothing is read.
+    assert_eq!(lines[0]["answered"], "statistics");
+    assert_eq!((&lines[1]["event"], &lines[1]["bytes_read"]), (&json!("done"), &json!(0)));
     project.put("data/2.csv", b"id,v,c\n5,500,e\n");
     project.ok(&["run"]);
     project.put("s.json", br#"{"name": "s", "expectations": [{"type": "expect_column_max_to_be_between", "kwargs": {"column": "v", "max_value": 100}}]}"#);
@@ -260,4 +261,40 @@ fn a_backtest_says_at_which_releases_a_suite_would_have_failed() {
     assert_eq!(lines[lines.len() - 1]["would_have_failed"], 1);
     let said = project.fails(2, &["check", "--suite", "s.json", "--backtest", "soon"]);
     assert!(said.contains("`soon` is not a duration"), "{said}");
+}
+
+#[test]
+fn what_the_log_of_a_table_knows_is_not_read() {
+    let project = lake("{}\n");
+    project.ok(&["run"]);
+    project.put("s.json", br#"{"name": "s", "expectations": [
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "min_value": 1, "max_value": 4}},
+        {"type": "expect_column_max_to_be_between", "kwargs": {"column": "v", "max_value": 60}},
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "min_value": 2}},
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "v"}},
+        {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 5}}]}"#);
+    let output = project.laguna(&["check", "sanitized.x", "--suite", "s.json", "--explain", "--rows", "0", "-o", "json"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let report = parsed(&output.stdout);
+    let checks = report["tables"][0]["checks"].as_array().unwrap().clone();
+    let seen: Vec<(&str, bool, u64)> = checks
+        .iter()
+        .map(|check| (check["answered"].as_str().unwrap(), check["success"] == true, check["element_count"].as_u64().unwrap()))
+        .collect();
+    // A bound that is exceeded, and nulls, are counted in the pass.
+    let expected =
+        [("statistics", true, 5), ("statistics", false, 5), ("pass", false, 5), ("pass", false, 5), ("statistics", true, 5)];
+    assert_eq!(seen, expected);
+    assert_eq!(checks[1]["observed"], 70);
+    assert_eq!((&checks[2]["unexpected_count"], &checks[3]["unexpected_count"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn a_run_keeps_failing_rows_with_the_verdict() {
+    let project = lake("checks: [not_null: v]\n");
+    project.ok(&["run"]);
+    let rows = project.rows("SELECT success, missing_count, examples, failing_rows FROM system.checks");
+    assert_eq!(rows.len(), 1);
+    let failing = parsed(rows[0]["failing_rows"].as_str().unwrap());
+    assert_eq!(failing[0]["row"], json!({"id": 2, "v": null, "c": "b"}));
 }
