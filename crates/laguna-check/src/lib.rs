@@ -11,9 +11,14 @@
 mod arguments;
 mod checks;
 mod collector;
+mod compare;
+mod condition;
+mod gather;
 mod kind;
-mod moments;
+mod order;
+mod parameters;
 mod parse;
+mod pattern;
 mod plan;
 mod range;
 mod schema;
@@ -27,6 +32,7 @@ mod view;
 
 pub use collector::Collector;
 pub use kind::{Argument, CheckKind, Form, Scope, all};
+pub use parameters::with_parameters;
 pub use parse::parse;
 pub use schema::json_schema;
 pub use set_query::{SetPart, SetQuery};

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::condition;
 use crate::kind::{Argument, CheckKind, Form, Scope, all};
 
 /// JSON Schema of one entry: a bare name, or a map of one name to its arguments. Whether a name may stand under a
@@ -42,6 +43,16 @@ fn entry(kind: &CheckKind, name: &str) -> Value {
     if kind.mostly {
         properties.insert("mostly".to_string(), share.clone());
     }
+    if kind.condition {
+        properties.insert(
+            "row_condition".to_string(),
+            json!({"type": ["string", "object"], "description": "which rows are looked at"}),
+        );
+        properties.insert(
+            "condition_parser".to_string(),
+            json!({"enum": condition::PARSERS, "description": "how a `row_condition` that is a text is read"}),
+        );
+    }
     let map = json!({"type": "object", "properties": properties, "additionalProperties": false});
     let mut forms = vec![map, json!({"type": "null"})];
     match kind.main.and_then(|main| kind.arguments.iter().find(|argument| argument.name == main)) {
@@ -78,7 +89,12 @@ fn form(argument: &Argument) -> Value {
         Form::Integer => json!({"type": ["integer", "string"]}),
         Form::Bound => json!({"type": ["number", "string", "null"]}),
         Form::Flag => json!({"type": "boolean"}),
-        Form::Values => json!({"type": "array"}),
+        Form::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Form::Values | Form::Pairs => json!({"type": "array"}),
+        Form::Object => json!({"type": "object"}),
+        Form::Schema => json!({"type": ["object", "boolean", "string"]}),
+        Form::Word => json!({"type": ["string", "boolean"]}),
+        Form::OtherTable => json!({"type": "string"}),
         Form::Table => json!({"type": "string", "pattern": "^[a-z]+\\.[a-z_][a-z0-9_]*$"}),
     }
 }
