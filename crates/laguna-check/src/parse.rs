@@ -4,11 +4,12 @@ use laguna_base::error::Location;
 use laguna_base::settings::TableSettings;
 use laguna_base::settings::table::CheckEntry;
 use laguna_base::settings::yaml::Placed;
-use laguna_base::{Error, Result, suggest};
+use laguna_base::{Clock, Error, Result, SystemClock, suggest};
 use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
 use crate::kind::{CheckKind, Scope, all};
+use crate::parameters;
 use crate::spec::{CheckSpec, Kept, Severity};
 
 /// Keys that may stand beside the name of a check.
@@ -39,6 +40,11 @@ pub fn parse(settings: &TableSettings, file: &str) -> Result<Vec<CheckSpec>> {
 pub(crate) fn entry(value: &Value, column: Option<&str>, location: &Location) -> Result<Vec<CheckSpec>> {
     let (name, given, siblings) = split(value)?;
     let typed = given.clone();
+    // Arguments that wait for a run's parameters are filled in before; only moments can be known here.
+    let given = match parameters::any(&given) {
+        true => parameters::with_parameters(&given, &Map::new(), SystemClock.now())?,
+        false => given,
+    };
     let mut kind = find(&name)?;
     let mut arguments = spread(kind, given)?;
     if let Some(mostly) = siblings.get("mostly") {

@@ -118,6 +118,8 @@ impl CheckSpec {
     /// Columns that its arguments name.
     pub fn columns(&self) -> Vec<String> {
         let mut columns = self.arguments.texts("column");
+        columns.extend(self.arguments.texts("column_A"));
+        columns.extend(self.arguments.texts("column_B"));
         columns.extend(self.arguments.texts("column_list"));
         columns
     }
@@ -130,13 +132,17 @@ impl CheckSpec {
     /// Other tables that it reads: targets of foreign keys, and tables in SQL besides `this`. A model that carries the
     /// check depends on them.
     pub fn references(&self) -> Vec<TableName> {
-        if let Some(to) = self.arguments.text("to") {
+        if let Some(to) = self.arguments.text("to").or(self.arguments.text("other_table_name")) {
             return to.parse().into_iter().collect();
         }
-        self.arguments
-            .text("unexpected_rows_query")
-            .and_then(|text| sql::references(text).ok())
-            .unwrap_or_default()
+        let mut found: Vec<TableName> = ["unexpected_rows_query", "base_query", "comparison_query"]
+            .into_iter()
+            .filter_map(|argument| sql::references(&sql::batch_as_this(self.arguments.text(argument)?)).ok())
+            .flatten()
+            .collect();
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// Its arguments under their canonical names.

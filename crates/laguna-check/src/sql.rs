@@ -44,6 +44,11 @@ pub(crate) fn parse(text: &str) -> Result<Box<Query>> {
     }
 }
 
+/// Great Expectations writes `{batch}` where the table stands.
+pub(crate) fn batch_as_this(text: &str) -> String {
+    text.replace("{batch}", "this")
+}
+
 /// The query as text that can stand in parentheses: without its closing semicolon.
 pub(crate) fn embeddable(text: &str) -> String {
     text.trim().trim_end_matches(';').trim_end().to_string()
@@ -67,6 +72,16 @@ pub(crate) fn references(text: &str) -> Result<Vec<TableName>> {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(found.into_iter().collect()),
     }
+}
+
+/// Whether the query reads `this` and nothing else, once.
+pub(crate) fn reads_only_this(query: &Query) -> bool {
+    let mut count = 0;
+    let others = visit_relations(query, |name| {
+        count += 1;
+        if parts(name) == ["this"] { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    others.is_continue() && count == 1
 }
 
 fn parts(name: &ObjectName) -> Vec<String> {
@@ -120,6 +135,19 @@ pub(crate) fn session() -> SessionState {
     let mut config = SessionConfig::new();
     config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
     SessionStateBuilder::new_with_default_features().with_config(config).build()
+}
+
+/// A condition over the unqualified columns of the schema, ready to be judged.
+pub(crate) fn condition(text: &str, binding: &Binding<'_>) -> Result<Arc<dyn PhysicalExpr>> {
+    let schema = DFSchema::try_from(binding.schema.as_ref().clone()).map_err(failed)?;
+    let unfit = |error: DataFusionError| {
+        Error::project("the row condition does not fit the table")
+            .hint(error.strip_backtrace())
+            .caused_by(error)
+    };
+    let session = binding.session();
+    let expression = session.create_logical_expr(text, &schema).map_err(unfit)?;
+    session.create_physical_expr(expression, &schema).map_err(unfit)
 }
 
 /// A test and the columns it reads.

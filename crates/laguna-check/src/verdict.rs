@@ -99,11 +99,24 @@ fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64 * 100.0)
 }
 
-/// What a check on the whole table saw.
+/// What a check that is judged at the end saw.
+#[derive(Debug, Default)]
 pub(crate) struct Observation {
     pub observed: Value,
     pub success: bool,
     pub message: String,
+    pub details: Value,
+    /// Rows that it counted one by one, if it did.
+    pub counted: Option<Counted>,
+}
+
+/// Rows counted at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub missing: u64,
+    pub unexpected: u64,
+    pub examples: Vec<Value>,
+    pub rows: Vec<u64>,
 }
 
 /// What verdicts mean for publication.

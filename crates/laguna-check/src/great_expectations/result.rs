@@ -220,8 +220,14 @@ fn result(verdict: &Verdict, format: ResultFormat) -> Value {
 fn of_table(verdict: &Verdict) -> Value {
     let mut result = Map::new();
     result.insert("observed_value".to_string(), verdict.observed.clone());
-    let inline = ["unexpected_count", "missing_count", "partial_unexpected_list", "partial_missing_list"];
+    let inline = ["partial_unexpected_list", "partial_missing_list"];
     if let Value::Object(details) = &verdict.details {
+        if details.contains_key("partial_unexpected_list") {
+            result.insert("unexpected_count".to_string(), verdict.unexpected_count.into());
+        }
+        if details.contains_key("partial_missing_list") {
+            result.insert("missing_count".to_string(), verdict.missing_count.into());
+        }
         let (lists, rest): (Vec<_>, Vec<_>) =
             details.iter().partition(|(key, _)| inline.contains(&key.as_str()));
         for (key, value) in lists {

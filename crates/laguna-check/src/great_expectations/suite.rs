@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use laguna_base::error::Location;
-use laguna_base::{Error, Result, suggest};
+use laguna_base::{Error, Instant, Result, suggest};
 use serde_json::{Map, Value, json};
 
 use super::{VERSION, places};
+use crate::parameters::with_parameters;
 use crate::spec::CheckSpec;
 
 /// A suite as read from its file.
@@ -64,14 +65,19 @@ const OLD_KEYS: [&str; 10] = [
 const EVERYWHERE: [&str; 4] = ["result_format", "catch_exceptions", "batch_id", "windows"];
 
 /// Reads a suite. `file` is the path that errors name; `parameters` win over those of the suite. All that is wrong is
-/// reported at once, each with its place.
-pub fn read_suite(text: &str, file: &str, parameters: &BTreeMap<String, Value>) -> Result<SuiteFile> {
+/// reported at once, each with its place. `now` is the moment that `now()` in an expression stands for.
+pub fn read_suite(
+    text: &str,
+    file: &str,
+    parameters: &BTreeMap<String, Value>,
+    now: Instant,
+) -> Result<SuiteFile> {
     let text = text.trim_start_matches('\u{feff}');
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let hint = "a suite is a JSON file such as {\"name\": \"x\", \"expectations\": []}";
         Error::project("the suite is no JSON").at(file, error.line(), error.column()).hint(hint).caused_by(error)
     })?;
-    let reader = Reader { text, file, parameters };
+    let reader = Reader { text, file, parameters, now };
     reader.suite(value)
 }
 
@@ -79,6 +85,7 @@ struct Reader<'a> {
     text: &'a str,
     file: &'a str,
     parameters: &'a BTreeMap<String, Value>,
+    now: Instant,
 }
 
 impl Reader<'_> {
@@ -197,10 +204,12 @@ impl Reader<'_> {
         let plain: Map<String, Value> = kwargs
             .iter()
             .filter(|(name, _)| !EVERYWHERE.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), with_default(value)))
+            .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let plain =
-            given(&Value::Object(plain), parameters).map_err(|error| error.at_location(at("kwargs")))?;
+        let values: Map<String, Value> =
+            parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let plain = with_parameters(&Value::Object(plain), &values, self.now)
+            .map_err(|error| error.at_location(at("kwargs")))?;
         entry.insert("type".to_string(), Value::from(kind.as_str()));
         entry.insert("kwargs".to_string(), plain);
         let id = map.get("id").or_else(|| map.get("ge_cloud_id"));
@@ -227,31 +236,6 @@ impl Reader<'_> {
             error.at_location(at(if unknown { type_key } else { "kwargs" }))
         })?;
         Ok((found.pop(), Value::Object(config)))
-    }
-}
-
-/// `value` with what the run gives for its parameters.
-fn given(value: &Value, parameters: &BTreeMap<String, Value>) -> Result<Value> {
-    match value {
-        Value::Object(map) => match map.get("$PARAMETER") {
-            Some(Value::String(name)) => parameters.get(name).cloned().ok_or_else(|| {
-                Error::project(format!("the parameter `{name}` has no value"))
-                    .hint(format!("give it one: --param {name}=VALUE"))
-            }),
-            _ => map.iter().map(|(key, value)| Ok((key.clone(), given(value, parameters)?))).collect(),
-        },
-        Value::Array(items) => items.iter().map(|item| given(item, parameters)).collect(),
-        other => Ok(other.clone()),
-    }
-}
-
-/// 0.x writes the value of a parameter beside its name (`$PARAMETER.x`); only the name is kept.
-fn with_default(value: &Value) -> Value {
-    match value {
-        Value::Object(map) if map.contains_key("$PARAMETER") && map.len() > 1 => {
-            json!({"$PARAMETER": map["$PARAMETER"]})
-        }
-        other => other.clone(),
     }
 }
 
@@ -285,7 +269,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<SuiteFile> {
-        read_suite(text, "checks/s.json", &BTreeMap::new())
+        read_suite(text, "checks/s.json", &BTreeMap::new(), Instant::from_micros(0))
     }
 
     #[test]

@@ -95,7 +95,7 @@ async fn read(
     if checks.is_empty() && !look.checks.is_empty() {
         return Ok(looked);
     }
-    let suite = Suite::compile(checks, schema)?.keeping(look.keep);
+    let suite = Suite::compile_each(checks, schema).keeping(look.keep);
     let mut collector = suite.collector();
     if suite.needs_no_rows() {
         let (count, bytes) = ask(session, &format!("SELECT count(*) FROM {name}")).await?;

@@ -166,7 +166,7 @@ impl Files {
                 if !dates.is_empty() {
                     return Err(Error::interrupted());
                 }
-                let suite = Suite::compile(checks, &columns.named)?.keeping(telling.keep);
+                let suite = Suite::compile_each(checks, &columns.named).keeping(telling.keep);
                 let sink = || Judge { collector: suite.collector(), columns: columns.clone() };
                 let sinks = (0..parallel).map(|_| sink()).collect();
                 compiled = Some((columns.clone(), suite.clone()));
@@ -339,9 +339,18 @@ fn columns_of(checks: &[CheckSpec]) -> Option<BTreeSet<String>> {
         for key in ["column_A", "column_B"] {
             columns.extend(kwargs.get(key).and_then(|name| name.as_str()).map(str::to_string));
         }
-        if kwargs.get("row_condition").is_some_and(|condition| !condition.is_null()) {
-            return None;
+        match kwargs.get("row_condition") {
+            None | Some(serde_json::Value::Null) => {}
+            Some(condition) => columns.extend(columns_in(condition)?),
         }
     }
     Some(columns)
+}
+
+/// The columns that a condition looks at; `None` for one that is a text.
+fn columns_in(condition: &serde_json::Value) -> Option<Vec<String>> {
+    if let Some(conditions) = condition.get("conditions").and_then(|list| list.as_array()) {
+        return conditions.iter().map(columns_in).collect::<Option<Vec<_>>>().map(|lists| lists.concat());
+    }
+    Some(vec![condition.get("column")?.get("name")?.as_str()?.to_string()])
 }

@@ -8,7 +8,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use laguna_base::Result;
+use laguna_base::{Clock, Result, SystemClock};
 use laguna_check::great_expectations::{Checked, SuiteFile, read_suite};
 use laguna_check::{Answered, FailingRow, Keep, Severity};
 use serde::Serialize;
@@ -120,5 +120,5 @@ pub fn load_suite(
             .hint("name a file with --suite: Great Expectations keeps them in gx/expectations")
             .caused_by(error)
     })?;
-    read_suite(&text, shown, parameters)
+    read_suite(&text, shown, parameters, SystemClock.now())
 }
