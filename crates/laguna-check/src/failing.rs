@@ -45,14 +45,22 @@ impl RowFinder {
         for (at, (spec, verdict)) in specs.iter().zip(verdicts).enumerate() {
             let alone = |word: &str| !spec.name().contains(word);
             let by_itself = alone("increasing") && alone("decreasing") && alone("z_scores");
-            if verdict.success || verdict.unexpected_count == 0 || verdict.kind == VerdictKind::Set || !by_itself {
+            if verdict.success
+                || verdict.unexpected_count == 0
+                || verdict.kind == VerdictKind::Set
+                || !by_itself
+            {
                 continue;
             }
             let Ok(suite) = Suite::compile(std::slice::from_ref(spec), schema) else { continue };
             if suite.needs_set_query() || suite.needs_no_rows() {
                 continue;
             }
-            finder.wanted.push((at, spec.clone(), suite.keeping(Keep { examples: limit, row_numbers: true })));
+            finder.wanted.push((
+                at,
+                spec.clone(),
+                suite.keeping(Keep { examples: limit, row_numbers: true }),
+            ));
             finder.left.push(verdict.unexpected_count.min(limit as u64));
         }
         Ok((limit > 0 && !finder.wanted.is_empty()).then_some(finder))

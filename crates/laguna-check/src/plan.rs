@@ -123,7 +123,12 @@ impl<'a> Known<'a> {
             0 => format!("none of {judged} {what}"),
             some => format!("{some} of {judged} {what}"),
         };
-        Observation { success: share >= self.mostly, message, counted: Some(counted), ..Observation::default() }
+        Observation {
+            success: share >= self.mostly,
+            message,
+            counted: Some(counted),
+            ..Observation::default()
+        }
     }
 
     pub fn series(&self) -> Option<&'a Series> {

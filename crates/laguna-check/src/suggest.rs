@@ -126,10 +126,18 @@ impl Profile {
             add("expect_column_values_to_be_unique", "unique", &[], reason);
         }
         match &column.seen {
-            Seen::Text { values: Some(values), .. } if values.len() <= LISTED && present >= 5 * values.len() as u64 => {
-                let reason = format!("{} in {}", count(values.len() as u64, "different value"), count(present, "row"));
+            Seen::Text { values: Some(values), .. }
+                if values.len() <= LISTED && present >= 5 * values.len() as u64 =>
+            {
+                let reason =
+                    format!("{} in {}", count(values.len() as u64, "different value"), count(present, "row"));
                 let values: Vec<&String> = values.iter().collect();
-                add("expect_column_values_to_be_in_set", "accepted_values", &[("value_set", json!(values))], reason);
+                add(
+                    "expect_column_values_to_be_in_set",
+                    "accepted_values",
+                    &[("value_set", json!(values))],
+                    reason,
+                );
             }
             Seen::Text { shortest, longest, .. } if shortest == longest => {
                 let reason = format!("every value has {}", count(*longest, "character"));
@@ -154,12 +162,21 @@ impl Profile {
                 };
                 // A number that never repeats counts something: it grows.
                 match unique && *whole {
-                    true => add("expect_column_values_to_be_between", "between", &[("min_value", as_json(low))], format!("{seen}, and it may grow")),
+                    true => add(
+                        "expect_column_values_to_be_between",
+                        "between",
+                        &[("min_value", as_json(low))],
+                        format!("{seen}, and it may grow"),
+                    ),
                     false => add(
                         "expect_column_values_to_be_between",
                         "between",
                         &[("min_value", as_json(low)), ("max_value", as_json(high))],
-                        if least == most { seen } else { format!("{seen}, with a tenth of that range on each side") },
+                        if least == most {
+                            seen
+                        } else {
+                            format!("{seen}, with a tenth of that range on each side")
+                        },
                     ),
                 }
             }
@@ -246,9 +263,9 @@ mod tests {
     #[test]
     fn what_holds_is_suggested_with_its_reason() {
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=20));
-        let words: ArrayRef =
-            Arc::new((0..20).map(|row| Some(["a", "b"][row % 2])).collect::<StringArray>());
-        let shares: ArrayRef = Arc::new((0..20).map(|row| (row > 0).then_some(row as f64 / 20.0)).collect::<Float64Array>());
+        let words: ArrayRef = Arc::new((0..20).map(|row| Some(["a", "b"][row % 2])).collect::<StringArray>());
+        let shares: ArrayRef =
+            Arc::new((0..20).map(|row| (row > 0).then_some(row as f64 / 20.0)).collect::<Float64Array>());
         let batch = RecordBatch::try_from_iter([("id", ids), ("word", words), ("share", shares)]).unwrap();
         let mut profile = Profile::new(&batch.schema());
         profile.update(&batch.slice(0, 10)).unwrap();

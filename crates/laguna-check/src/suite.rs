@@ -231,7 +231,8 @@ impl Suite {
                 Plan::Row(row) => columns.extend(&row.columns),
                 Plan::Order(order) => columns.extend([order.column]),
                 Plan::ForeignKey { columns: keys, .. } => columns.extend(keys),
-                Plan::Unique { .. } | Plan::Late(_) | Plan::Sql { .. } | Plan::Table(_) | Plan::Broken(_) => {}
+                Plan::Unique { .. } | Plan::Late(_) | Plan::Sql { .. } | Plan::Table(_) | Plan::Broken(_) => {
+                }
             }
         }
         columns.into_iter().map(|index| compiled.schema.field(index).name().clone()).collect()
@@ -240,9 +241,10 @@ impl Suite {
     /// Whether the schema and the number of rows answer every check, so that no batch need be fed. Without batches
     /// tell the number of rows by [`Collector::count_rows`].
     pub fn needs_no_rows(&self) -> bool {
-        self.compiled.checks.iter().all(|check| {
-            check.condition == 0 && matches!(check.plan, Plan::Table(_) | Plan::Broken(_))
-        })
+        self.compiled
+            .checks
+            .iter()
+            .all(|check| check.condition == 0 && matches!(check.plan, Plan::Table(_) | Plan::Broken(_)))
     }
 
     /// Whether a check looks at the order of rows: then all batches go to one collector, in order, or collectors are
@@ -279,7 +281,12 @@ impl Suite {
             }
             asked.insert(sql.clone(), index);
             let sql = set_query::numbered(index, &sql);
-            parts.push(SetPart { check: index, label: check.spec.label(), location: check.spec.location.clone(), sql });
+            parts.push(SetPart {
+                check: index,
+                label: check.spec.label(),
+                location: check.spec.location.clone(),
+                sql,
+            });
         }
         SetQuery::new(parts)
     }
@@ -287,9 +294,10 @@ impl Suite {
     /// The question that the pass leaves open for a check.
     fn open(&self, check: &CompiledCheck, index: usize, merged: &Collector) -> Option<String> {
         let open = match &check.plan {
-            Plan::Unique { .. } => check.slots.iter().any(
-                |slot| matches!(merged.slot(*slot), Slot::Keys(keys) if keys.suspicious()),
-            ),
+            Plan::Unique { .. } => check
+                .slots
+                .iter()
+                .any(|slot| matches!(merged.slot(*slot), Slot::Keys(keys) if keys.suspicious())),
             Plan::ForeignKey { .. } => merged.state(index).missing < merged.met(check.condition),
             Plan::Sql { .. } => true,
             Plan::Late(test) => {

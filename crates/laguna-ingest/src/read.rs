@@ -18,8 +18,8 @@ use laguna_base::{Error, Result, suggest};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::discover::hash_file;
 use crate::InputFile;
+use crate::discover::hash_file;
 use crate::evidence::Findings;
 use crate::formats::{self, Block, Format, Parsed, Stop};
 use crate::scalar::Zone;

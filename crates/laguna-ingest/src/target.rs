@@ -152,7 +152,9 @@ impl Target {
                     let is_declared = declared[at].is_some();
                     trust.push(Trust { strict: !is_declared, inferred: !is_declared });
                     match &options.only {
-                        Some(only) if !only.contains(name) && !only.contains(&names.original[at]) => Place::Ignored,
+                        Some(only) if !only.contains(name) && !only.contains(&names.original[at]) => {
+                            Place::Ignored
+                        }
                         _ => Place::Column(fields.len() - 1),
                     }
                 }

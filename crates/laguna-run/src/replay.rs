@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use async_trait::async_trait;
 use futures::TryStreamExt;
@@ -30,7 +32,9 @@ use laguna_store::ledger::{RunRecord, TaskRecord, owner};
 use laguna_store::{CommitNote, DataFile, Lake, Snapshot, Staged, TableWriter, WriteOptions, types};
 use serde::{Deserialize, Serialize};
 
-use crate::land::{self, data_columns, is_op, latest_rule, raw_schema, rule_text, source_fields, transaction};
+use crate::land::{
+    self, data_columns, is_op, latest_rule, raw_schema, rule_text, source_fields, transaction,
+};
 use crate::run::{RunOptions, run};
 use crate::{Context, Event};
 
@@ -99,10 +103,7 @@ pub async fn replay(context: &Context, options: &ReplayOptions) -> Result<Vec<Re
 }
 
 /// The tables that are named, or all datasets.
-fn chosen<'a>(
-    context: &'a Context,
-    options: &ReplayOptions,
-) -> Result<(Vec<&'a Dataset>, Vec<TableName>)> {
+fn chosen<'a>(context: &'a Context, options: &ReplayOptions) -> Result<(Vec<&'a Dataset>, Vec<TableName>)> {
     let project = &context.project;
     let one_dataset = || {
         Error::project("mended rows are those of one dataset")
@@ -174,7 +175,9 @@ async fn datasets_alone(
         };
         // What landed has landed, whether or not it can be recorded.
         if let Err(error) = lake.save_run(&record).await {
-            context.reporter.event(&Event::Note { message: format!("the replay is not in system.runs: {error}") });
+            context
+                .reporter
+                .event(&Event::Note { message: format!("the replay is not in system.runs: {error}") });
         }
     }
     Ok(replayed)
@@ -237,9 +240,7 @@ async fn dataset(
     let value = serde_json::to_value(&left)
         .map_err(|error| Error::internal("files don't serialise").caused_by(error))?;
     note.more.insert(NOTE.to_string(), value);
-    if let Some(untyped) =
-        head.as_ref().and_then(|head| head.note.more.get(laguna_store::latest::UNTYPED))
-    {
+    if let Some(untyped) = head.as_ref().and_then(|head| head.note.more.get(laguna_store::latest::UNTYPED)) {
         note.more.insert(laguna_store::latest::UNTYPED.to_string(), untyped.clone());
     }
     let appended = lake
@@ -322,7 +323,9 @@ async fn parse(
 ) -> Result<Parsed> {
     let declared = dataset.settings.columns.iter();
     let declared = declared
-        .filter(|(column, _)| texts.has_column(column) || table.as_ref().is_some_and(|t| t.index_of(column).is_ok()))
+        .filter(|(column, _)| {
+            texts.has_column(column) || table.as_ref().is_some_and(|t| t.index_of(column).is_ok())
+        })
         .map(|(column, word)| Ok((column.clone(), laguna_ingest::parse_type(word)?)))
         .collect::<Result<BTreeMap<_, _>>>()
         .map_err(|error| error.at(&dataset.file, 0, 0))?;
@@ -343,8 +346,12 @@ async fn parse(
     let op = latest_rule(dataset).and_then(|rule| rule.op);
     let open = |_: &SchemaRef, _: &[String]| Ok(vec![Keep::default()]);
     let outcome = read(texts.files(), &options, open, &|_| {}).await?;
-    let mut parsed =
-        Parsed { schema: outcome.schema, pieces: Vec::new(), gone: texts.none_gone(), reason: texts.refusal() };
+    let mut parsed = Parsed {
+        schema: outcome.schema,
+        pieces: Vec::new(),
+        gone: texts.none_gone(),
+        reason: texts.refusal(),
+    };
     for piece in outcome.sinks.into_iter().flat_map(|sink| sink.pieces) {
         if let Some(rejected) = piece.rejected.first() {
             parsed.reason.get_or_insert_with(|| rejected.reason.clone());
@@ -355,7 +362,9 @@ async fn parse(
         let mut sources = Vec::with_capacity(rows);
         for (row, number) in numbers.values().iter().enumerate() {
             if !known.value(row) {
-                parsed.reason.get_or_insert_with(|| "its operation is none of insert, update, delete".to_string());
+                parsed
+                    .reason
+                    .get_or_insert_with(|| "its operation is none of insert, update, delete".to_string());
                 continue;
             }
             let origin = texts.origin(piece.file, *number)?;
@@ -392,14 +401,25 @@ fn stamped(piece: &Fits, schema: &SchemaRef, at: Instant, batch: &str) -> Result
     columns.push(Arc::new(TimestampMicrosecondArray::from_value(at.as_micros(), rows).with_timezone("UTC")));
     columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(batch, rows))));
     let files: ArrayRef = Arc::new(StringArray::from_iter_values(piece.sources.iter().map(|(file, _)| file)));
-    let numbers: ArrayRef = Arc::new(piece.sources.iter().map(|(_, number)| Some(*number)).collect::<arrow::array::PrimitiveArray<Int64Type>>());
+    let numbers: ArrayRef = Arc::new(
+        piece
+            .sources
+            .iter()
+            .map(|(_, number)| Some(*number))
+            .collect::<arrow::array::PrimitiveArray<Int64Type>>(),
+    );
     columns.push(Arc::new(StructArray::new(source_fields(), vec![files, numbers], None)));
     RecordBatch::try_new(schema.clone(), columns)
         .map_err(|error| Error::internal("a replayed batch does not fit its table").caused_by(error))
 }
 
 /// Writes the rows that stay aside.
-async fn leave(lake: &Lake, raw: &TableName, rows: &[RecordBatch], gone: &[Vec<bool>]) -> Result<Vec<DataFile>> {
+async fn leave(
+    lake: &Lake,
+    raw: &TableName,
+    rows: &[RecordBatch],
+    gone: &[Vec<bool>],
+) -> Result<Vec<DataFile>> {
     let mut writer = TableWriter::new(lake, &raw.quarantine(), quarantine_schema(), WriteOptions::default())?;
     for (batch, gone) in rows.iter().zip(gone) {
         let stay: BooleanArray = gone.iter().map(|gone| Some(!gone)).collect();
@@ -415,8 +435,9 @@ async fn leave(lake: &Lake, raw: &TableName, rows: &[RecordBatch], gone: &[Vec<b
 /// What the newest raw batch's replay left aside becomes the quarantine, unless that was done.
 pub(crate) async fn complete(lake: &Lake, raw: &TableName, head: &Snapshot) -> Result<()> {
     let Some(left) = head.note.more.get(NOTE) else { return Ok(()) };
-    let left: Left = serde_json::from_value(left.clone())
-        .map_err(|error| Error::stored(format!("the note of a replay of {raw} cannot be understood")).caused_by(error))?;
+    let left: Left = serde_json::from_value(left.clone()).map_err(|error| {
+        Error::stored(format!("the note of a replay of {raw} cannot be understood")).caused_by(error)
+    })?;
     let number = head.transactions.get(&transaction(raw)).copied().unwrap_or(0);
     settle(lake, raw, left, number, head.note.run.as_deref().unwrap_or("")).await
 }
@@ -459,7 +480,8 @@ async fn model(context: &Context, name: &TableName, options: &ReplayOptions) -> 
         }
         return Ok(replayed);
     }
-    let asked = RunOptions { select: vec![name.to_string()], exclude: Vec::new(), full: true, wait: options.wait };
+    let asked =
+        RunOptions { select: vec![name.to_string()], exclude: Vec::new(), full: true, wait: options.wait };
     let report = run(context, &asked).await?;
     let task = report.tasks.iter().find(|task| task.node == name.to_string());
     replayed.version = task.and_then(|task| task.version);

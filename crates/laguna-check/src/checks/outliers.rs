@@ -99,9 +99,20 @@ struct Far {
 enum Window {
     /// Nothing is far from anything.
     Everything,
-    Score { mean: f64, spread: f64, threshold: f64, double_sided: bool },
-    Between { low: f64, high: f64 },
-    Within { mean: f64, distance: f64 },
+    Score {
+        mean: f64,
+        spread: f64,
+        threshold: f64,
+        double_sided: bool,
+    },
+    Between {
+        low: f64,
+        high: f64,
+    },
+    Within {
+        mean: f64,
+        distance: f64,
+    },
     Exactly(f64),
 }
 
@@ -162,8 +173,10 @@ impl Far {
                 }
                 let count = series.len();
                 let places = quartile_places(count);
-                let found = series.at_ranks(&places.iter().flat_map(|(low, high, _)| [*low, *high]).collect::<Vec<_>>());
-                let quartile = |at: usize| Some(interpolated(found[2 * at]?, found[2 * at + 1]?, places[at].2));
+                let found = series
+                    .at_ranks(&places.iter().flat_map(|(low, high, _)| [*low, *high]).collect::<Vec<_>>());
+                let quartile =
+                    |at: usize| Some(interpolated(found[2 * at]?, found[2 * at + 1]?, places[at].2));
                 match (quartile(0), quartile(1)) {
                     (Some(first), Some(third)) if first.is_finite() && third.is_finite() => {
                         let reach = multiplier * (third - first);
@@ -208,7 +221,8 @@ impl LateTest for Far {
         let quartile = |(low, high, part): (usize, usize, f64)| {
             format!("({} + ({} - {}) * ({part:?}))", at(low), at(high), at(low))
         };
-        let fences = format!("SELECT {} AS q1, {} AS q3 FROM ({ranked}) AS ranked", quartile(first), quartile(third));
+        let fences =
+            format!("SELECT {} AS q1, {} AS q3 FROM ({ranked}) AS ranked", quartile(first), quartile(third));
         Some(format!(
             "SELECT {row} FROM {source} AS t CROSS JOIN ({fences}) AS f \
              WHERE {value} < f.q1 - ({multiplier:?}) * (f.q3 - f.q1) OR {value} > f.q3 + ({multiplier:?}) * (f.q3 - f.q1) \

@@ -25,8 +25,15 @@ pub(crate) const PARSERS: [&str; 4] =
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Condition {
     Compare(Term, Operator, Term),
-    In { term: Term, list: Vec<Value>, wanted: bool },
-    Missing { term: Term, wanted: bool },
+    In {
+        term: Term,
+        list: Vec<Value>,
+        wanted: bool,
+    },
+    Missing {
+        term: Term,
+        wanted: bool,
+    },
     /// A column of true and false.
     Truth(Term),
     All(Vec<Condition>),
@@ -235,9 +242,7 @@ fn fitted(literal: &Value, column: &Written) -> Result<Option<Written>> {
             let sql = number_sql(number);
             written(if single { format!("CAST({sql} AS REAL)") } else { sql }, Class::Number)
         }
-        (Value::String(text), Class::Text) => {
-            written(format!("'{}'", text.replace('\'', "''")), Class::Text)
-        }
+        (Value::String(text), Class::Text) => written(format!("'{}'", text.replace('\'', "''")), Class::Text),
         (Value::String(text), Class::Time) => match (instant(text), &column.data_type) {
             (Some(_), Some(data_type)) => match value::whole(literal, data_type) {
                 Some((whole, true)) => written(whole.to_string(), Class::Time),
@@ -245,8 +250,10 @@ fn fitted(literal: &Value, column: &Written) -> Result<Option<Written>> {
                 Some((whole, false)) => written(format!("{whole}.5"), Class::Time),
                 None => Ok(None),
             },
-            _ => Err(Error::project(format!("`{text}` in the row condition is neither a date nor a timestamp"))
-                .hint("write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00")),
+            _ => Err(Error::project(format!(
+                "`{text}` in the row condition is neither a date nor a timestamp"
+            ))
+            .hint("write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00")),
         },
         _ => Ok(None),
     }
@@ -274,7 +281,9 @@ impl Term {
                 let quoted = format!("\"{}\"", name.replace('"', "\"\""));
                 let sql = match data_type {
                     // NaN is missing.
-                    t if t.is_floating() => format!("(CASE WHEN isnan({quoted}) THEN NULL ELSE {quoted} END)"),
+                    t if t.is_floating() => {
+                        format!("(CASE WHEN isnan({quoted}) THEN NULL ELSE {quoted} END)")
+                    }
                     DataType::Date32 => format!("CAST({quoted} AS INTEGER)"),
                     _ if class == Class::Time => format!("CAST({quoted} AS BIGINT)"),
                     _ => quoted,
@@ -288,9 +297,11 @@ impl Term {
                 let sql = format!("'{}'", text.replace('\'', "''"));
                 Ok(Written { sql, class: Class::Text, data_type: None })
             }
-            Term::Literal(Value::Bool(flag)) => {
-                Ok(Written { sql: flag.to_string(), class: Class::Number, data_type: Some(DataType::Boolean) })
-            }
+            Term::Literal(Value::Bool(flag)) => Ok(Written {
+                sql: flag.to_string(),
+                class: Class::Number,
+                data_type: Some(DataType::Boolean),
+            }),
             Term::Literal(_) => {
                 Ok(Written { sql: "NULL".to_string(), class: Class::Nothing, data_type: None })
             }

@@ -75,7 +75,10 @@ pub fn read_suite(
     let text = text.trim_start_matches('\u{feff}');
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let hint = "a suite is a JSON file such as {\"name\": \"x\", \"expectations\": []}";
-        Error::project("the suite is no JSON").at(file, error.line(), error.column()).hint(hint).caused_by(error)
+        Error::project("the suite is no JSON")
+            .at(file, error.line(), error.column())
+            .hint(hint)
+            .caused_by(error)
     })?;
     let reader = Reader { text, file, parameters, now };
     reader.suite(value)
@@ -108,14 +111,17 @@ impl Reader<'_> {
         let name = match map.get(name_key) {
             Some(Value::String(name)) if !name.is_empty() => name.clone(),
             _ => {
-                let error = Error::project(format!("`{name_key}` of the suite must be a text that is not empty"));
+                let error =
+                    Error::project(format!("`{name_key}` of the suite must be a text that is not empty"));
                 errors.push(error.at_location(self.place(places::of_key(self.text, start, name_key))));
                 String::new()
             }
         };
         let given = map.get(if old { "evaluation_parameters" } else { "suite_parameters" });
         let mut parameters: BTreeMap<String, Value> = match given {
-            Some(Value::Object(map)) => map.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            Some(Value::Object(map)) => {
+                map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+            }
             _ => BTreeMap::new(),
         };
         parameters.extend(self.parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -136,8 +142,11 @@ impl Reader<'_> {
                 }
             }
             Some(_) => errors.push(
-                Error::project("`expectations` must be a list")
-                    .at_location(self.place(places::of_key(self.text, start, "expectations"))),
+                Error::project("`expectations` must be a list").at_location(self.place(places::of_key(
+                    self.text,
+                    start,
+                    "expectations",
+                ))),
             ),
         }
         Error::many(errors).map_or(Ok(suite), Err)
@@ -183,12 +192,18 @@ impl Reader<'_> {
         let kwargs = match map.get("kwargs") {
             Some(Value::Object(kwargs)) => kwargs.clone(),
             None if old => Map::new(),
-            None => return Err(Error::project(format!("`{kind}` lacks its `kwargs`")).hint("write \"kwargs\": {}")),
+            None => {
+                return Err(
+                    Error::project(format!("`{kind}` lacks its `kwargs`")).hint("write \"kwargs\": {}")
+                );
+            }
             Some(_) => return Err(Error::project(format!("`kwargs` of `{kind}` must be an object"))),
         };
         let at = |key: &str| self.place(places::of_key(self.text, offset, key));
         if let Some(Value::Array(_)) = kwargs.get("column") {
-            return Err(Error::project(format!("`column` of `{kind}` must be a text")).at_location(at("kwargs")));
+            return Err(
+                Error::project(format!("`column` of `{kind}` must be a text")).at_location(at("kwargs"))
+            );
         }
         if let Some(severity) = map.get("severity").filter(|severity| !severity.is_null()) {
             let words = ["critical", "warning", "info"];
@@ -213,9 +228,9 @@ impl Reader<'_> {
         entry.insert("type".to_string(), Value::from(kind.as_str()));
         entry.insert("kwargs".to_string(), plain);
         let id = map.get("id").or_else(|| map.get("ge_cloud_id"));
-        let beside = [("id", id)].into_iter().chain(
-            ["severity", "meta", "notes", "description"].into_iter().map(|key| (key, map.get(key))),
-        );
+        let beside = [("id", id)]
+            .into_iter()
+            .chain(["severity", "meta", "notes", "description"].into_iter().map(|key| (key, map.get(key))));
         for (key, value) in beside {
             if let Some(value) = value.filter(|value| !value.is_null()) {
                 entry.insert(key.to_string(), value.clone());
@@ -225,16 +240,20 @@ impl Reader<'_> {
         config.insert("type".to_string(), Value::from(kind.as_str()));
         config.insert("kwargs".to_string(), Value::Object(kwargs.clone()));
         config.insert("meta".to_string(), map.get("meta").cloned().unwrap_or_else(|| json!({})));
-        config.insert("severity".to_string(), map.get("severity").cloned().unwrap_or_else(|| json!("critical")));
+        config.insert(
+            "severity".to_string(),
+            map.get("severity").cloned().unwrap_or_else(|| json!("critical")),
+        );
         for key in ["id", "description", "notes"] {
             if let Some(value) = entry.get(key) {
                 config.insert(key.to_string(), value.clone());
             }
         }
-        let mut found = crate::parse::entry(&Value::Object(entry), None, &self.place(offset)).map_err(|error| {
-            let unknown = error.message().starts_with("there is no check");
-            error.at_location(at(if unknown { type_key } else { "kwargs" }))
-        })?;
+        let mut found =
+            crate::parse::entry(&Value::Object(entry), None, &self.place(offset)).map_err(|error| {
+                let unknown = error.message().starts_with("there is no check");
+                error.at_location(at(if unknown { type_key } else { "kwargs" }))
+            })?;
         Ok((found.pop(), Value::Object(config)))
     }
 }
@@ -256,7 +275,8 @@ pub fn write_suite(name: &str, expectations: &[Value], notes: Option<&str>) -> S
 pub(super) fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let ordered: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let ordered: BTreeMap<String, Value> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
             Value::Object(ordered.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
@@ -291,11 +311,16 @@ mod tests {
     fn what_great_expectations_passes_by_is_an_error_with_its_place() {
         let refused = |text: &str, place: &str, part: &str| {
             let error = read(text).unwrap_err();
-            let all: Vec<String> = std::iter::once(&error).chain(error.others()).map(|e| e.to_string()).collect();
+            let all: Vec<String> =
+                std::iter::once(&error).chain(error.others()).map(|e| e.to_string()).collect();
             let found = all.iter().any(|text| text.contains(place) && text.contains(part));
             assert!(found, "{all:?}");
         };
-        refused("{\"name\": \"s\",\n \"expectations\": [{\"type\": \"expect_nothing\", \"kwargs\": {}}]}", "checks/s.json:2:20", "expect_nothing");
+        refused(
+            "{\"name\": \"s\",\n \"expectations\": [{\"type\": \"expect_nothing\", \"kwargs\": {}}]}",
+            "checks/s.json:2:20",
+            "expect_nothing",
+        );
         refused("{\"name\": \"s\", \"expectation\": []}", "checks/s.json:1:15", "expectation");
         refused("{\"name\": \"\"}", "checks/s.json:1:2", "name");
         refused(

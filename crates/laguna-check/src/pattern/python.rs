@@ -100,7 +100,8 @@ impl Writer {
         while self.peek(ahead) == Some(')') {
             ahead += 1;
         }
-        let last = self.peek(ahead).is_none() || (ahead == 0 && self.lines.len() == 1 && self.peek(0) == Some('|'));
+        let last =
+            self.peek(ahead).is_none() || (ahead == 0 && self.lines.len() == 1 && self.peek(0) == Some('|'));
         if last {
             self.linear.push_str(r"(?:\n?\z)");
         } else {
@@ -333,7 +334,9 @@ impl Writer {
                     self.push(if plain { "\\-" } else { "-" });
                 }
                 '\\' => {
-                    let Some(next) = self.peek(0) else { return Err("bad escape (end of pattern)".to_string()) };
+                    let Some(next) = self.peek(0) else {
+                        return Err("bad escape (end of pattern)".to_string());
+                    };
                     self.at += 1;
                     match next {
                         'w' => self.push(if self.ascii { "A-Za-z0-9_" } else { WORD }),

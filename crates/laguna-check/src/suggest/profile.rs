@@ -30,11 +30,22 @@ pub(super) struct Column {
 /// What its values were like.
 #[derive(Debug, Clone)]
 pub(super) enum Seen {
-    Number { least: f64, most: f64, whole: bool },
+    Number {
+        least: f64,
+        most: f64,
+        whole: bool,
+    },
     /// `least` as JSON, beside the array that it came from.
-    Time { least: Option<Value>, first: Option<ArrayRef> },
+    Time {
+        least: Option<Value>,
+        first: Option<ArrayRef>,
+    },
     /// `values` until they are too many.
-    Text { values: Option<BTreeSet<String>>, shortest: u64, longest: u64 },
+    Text {
+        values: Option<BTreeSet<String>>,
+        shortest: u64,
+        longest: u64,
+    },
     Other,
 }
 
@@ -49,11 +60,9 @@ impl Column {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
                 Seen::Text { values: Some(BTreeSet::new()), shortest: u64::MAX, longest: 0 }
             }
-            number if number.is_numeric() => Seen::Number {
-                least: f64::INFINITY,
-                most: f64::NEG_INFINITY,
-                whole: number.is_integer(),
-            },
+            number if number.is_numeric() => {
+                Seen::Number { least: f64::INFINITY, most: f64::NEG_INFINITY, whole: number.is_integer() }
+            }
             _ => Seen::Other,
         };
         // A measure may differ in every row without being a key.
@@ -68,7 +77,8 @@ impl Column {
         if self.unique {
             let mut hashes = vec![0; array.len()];
             create_hashes([array], &RandomState::with_seed(0x6c61), &mut hashes).map_err(failed)?;
-            let repeated = hashes.iter().enumerate().any(|(row, hash)| valid(row) && !self.hashes.insert(*hash));
+            let repeated =
+                hashes.iter().enumerate().any(|(row, hash)| valid(row) && !self.hashes.insert(*hash));
             if repeated || self.hashes.len() > HASHES {
                 self.unique = false;
                 self.hashes = HashSet::new();
@@ -141,7 +151,10 @@ impl Column {
                     debug_assert!(false, "{error}");
                 }
             }
-            (Seen::Text { values, shortest, longest }, Seen::Text { values: more, shortest: low, longest: high }) => {
+            (
+                Seen::Text { values, shortest, longest },
+                Seen::Text { values: more, shortest: low, longest: high },
+            ) => {
                 (*shortest, *longest) = ((*shortest).min(low), (*longest).max(high));
                 *values = match (values.take(), more) {
                     (Some(mut all), Some(more)) => {

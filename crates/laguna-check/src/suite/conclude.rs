@@ -39,7 +39,10 @@ impl Suite {
             numbers: state.numbers.clone(),
         };
         let column_types = |columns: &[usize]| -> Vec<_> {
-            columns.iter().map(|column| (schema.field(*column).name().as_str(), self.compiled.plain_type(*column))).collect()
+            columns
+                .iter()
+                .map(|column| (schema.field(*column).name().as_str(), self.compiled.plain_type(*column)))
+                .collect()
         };
         Ok(match &check.plan {
             Plan::Broken(error) => self.broken(index, error),

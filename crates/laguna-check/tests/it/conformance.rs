@@ -75,7 +75,8 @@ async fn great_expectations_cases_give_the_same_verdicts() {
     let _ = writeln!(report, "{:72} {:>9} {:>9} {:>9}", "", "verdicts", "errors", "details");
     let mut total = Tally::default();
     for (name, tally) in kinds.iter().chain(&types) {
-        let shown = |pair: (u32, u32)| if pair.1 == 0 { "-".to_string() } else { format!("{}/{}", pair.0, pair.1) };
+        let shown =
+            |pair: (u32, u32)| if pair.1 == 0 { "-".to_string() } else { format!("{}/{}", pair.0, pair.1) };
         let _ = writeln!(
             report,
             "{name:72} {:>9} {:>9} {:>9}",
@@ -130,11 +131,21 @@ async fn score(case: &Value) -> Outcome {
     let verdict = match outcome {
         Ok(mut verdicts) => verdicts.remove(0),
         Err(error) => {
-            return Outcome { error_expected, agrees: error_expected, why: format!("{error:?}"), details: None };
+            return Outcome {
+                error_expected,
+                agrees: error_expected,
+                why: format!("{error:?}"),
+                details: None,
+            };
         }
     };
     if let Some(error) = &verdict.error {
-        return Outcome { error_expected, agrees: error_expected, why: format!("error {error}"), details: None };
+        return Outcome {
+            error_expected,
+            agrees: error_expected,
+            why: format!("error {error}"),
+            details: None,
+        };
     }
     Outcome {
         error_expected,

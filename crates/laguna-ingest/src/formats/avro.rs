@@ -52,7 +52,12 @@ impl Format for Avro {
         columnar::findings(&reader(file, input)?.schema(), &file.path)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<Option<String>> {
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>> {
         if file.size == 0 {
             return Input::open(file, UTF_8, progress)?.hash().map(Some);
         }

@@ -49,7 +49,12 @@ impl Format for Parquet {
         columnar::findings(metadata(file)?.schema(), &file.path)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<Option<String>> {
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>> {
         if file.size > 0 {
             let metadata = metadata(file)?;
             let mut row = 1;

@@ -10,7 +10,8 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use laguna_base::{Result, TableName};
 use laguna_check::{
-    Answered, CheckSpec, Collector, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain, row_values,
+    Answered, CheckSpec, Collector, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain,
+    row_values,
 };
 use laguna_query::Session;
 use laguna_store::{scan, types};
@@ -68,7 +69,8 @@ pub async fn look(session: &Session, look: &Look) -> Result<Looked> {
     *verdicts = known.iter().cloned().filter_map(|verdict| verdict.or_else(|| read.next())).collect();
     let mut how = std::mem::take(answered).into_iter();
     if look.explain {
-        let of = |known: &Option<Verdict>| if known.is_some() { Some(Answered::Statistics) } else { how.next() };
+        let of =
+            |known: &Option<Verdict>| if known.is_some() { Some(Answered::Statistics) } else { how.next() };
         *answered = known.iter().filter_map(of).collect();
     }
     let mut rows_of = std::mem::take(failing).into_iter();
@@ -207,7 +209,9 @@ impl Search<'_> {
         verdicts: &[Verdict],
         found: &mut [Vec<FailingRow>],
     ) -> Result<u64> {
-        let Some(mut finder) = RowFinder::new(self.checks, verdicts, schema, self.rows)? else { return Ok(0) };
+        let Some(mut finder) = RowFinder::new(self.checks, verdicts, schema, self.rows)? else {
+            return Ok(0);
+        };
         let result = self.session.execute(&format!("SELECT * FROM {}", self.from)).await?;
         let mut stream = result.stream;
         while let Some(batch) = stream.next().await {
@@ -231,7 +235,8 @@ impl Search<'_> {
     ) -> Result<u64> {
         let Some(sql) = suite.failing_rows_sql(verdicts) else { return Ok(0) };
         let failed = verdicts.iter().filter(|verdict| !verdict.success).count();
-        let limited = format!("SELECT * FROM (\n{sql}\n) AS failing LIMIT {}", self.rows.saturating_mul(failed));
+        let limited =
+            format!("SELECT * FROM (\n{sql}\n) AS failing LIMIT {}", self.rows.saturating_mul(failed));
         let (batches, bytes) = ask(self.session, &limited).await?;
         for batch in batches {
             let Some(checks) = batch.column_by_name("_check") else { continue };

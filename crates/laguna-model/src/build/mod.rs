@@ -247,8 +247,13 @@ async fn judge(
             Materialize::Incremental(rule) => rule.key.to_vec(),
             _ => Vec::new(),
         };
-        let search =
-            look::Search { session: &session, from: "this", checks: &model.checks, key: &key, rows: FAILING_ROWS };
+        let search = look::Search {
+            session: &session,
+            from: "this",
+            checks: &model.checks,
+            key: &key,
+            rows: FAILING_ROWS,
+        };
         let (found, bytes) = search.failing(suite, &schema, &verdicts).await?;
         failing = found;
         *bytes_in += bytes;

@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 use laguna_check::{CheckSpec, Suite, Verdict};
@@ -36,7 +37,9 @@ pub(super) fn answered(
     if asks.iter().all(Option::is_none) || scan.schema().fields().len() != schema.fields().len() {
         return Ok(none);
     }
-    let Ok(statistics) = scan.partition_statistics(None) else { return Ok(none) };
+    let Ok(statistics) = StatisticsContext::new().compute(scan, &StatisticsArgs::new()) else {
+        return Ok(none);
+    };
     let Statistics { num_rows: Precision::Exact(rows), column_statistics, .. } = statistics.as_ref() else {
         return Ok(none);
     };
@@ -71,7 +74,9 @@ fn one(
     columns: &[ColumnStatistics],
     rows: usize,
 ) -> Result<Option<Verdict>> {
-    let Some(at) = check.columns().first().and_then(|name| schema.index_of(name).ok()) else { return Ok(None) };
+    let Some(at) = check.columns().first().and_then(|name| schema.index_of(name).ok()) else {
+        return Ok(None);
+    };
     // A float may be NaN, which counts as missing and which no statistics tell of.
     if schema.field(at).data_type().is_floating() {
         return Ok(None);
@@ -81,9 +86,6 @@ fn one(
         return Ok(None);
     }
     let suite = Suite::compile(std::slice::from_ref(check), schema)?;
-    if suite.needs_set_query() {
-        return Ok(None);
-    }
     let mut collector = suite.collector();
     let mut left = rows;
     if asks != Asks::Nulls {
@@ -99,6 +101,9 @@ fn one(
         collector.update(&batch)?;
     }
     collector.count_rows(left as u64);
+    if suite.set_query(&collector).is_some() {
+        return Ok(None);
+    }
     let verdict = suite.finish(collector, None)?.pop();
     // How many rows lie beyond a bound is not known.
     Ok(verdict.filter(|verdict| asks == Asks::Extreme || verdict.unexpected_count == 0))
@@ -113,7 +118,11 @@ fn batch_of(schema: &SchemaRef, at: usize, values: Vec<ScalarValue>) -> Result<O
         .fields()
         .iter()
         .enumerate()
-        .map(|(column, field)| if column == at { array.clone() } else { new_null_array(field.data_type(), rows) })
+        .map(
+            |(column, field)| {
+                if column == at { array.clone() } else { new_null_array(field.data_type(), rows) }
+            },
+        )
         .collect();
     let nullable = arrow::datatypes::Schema::new(
         schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),

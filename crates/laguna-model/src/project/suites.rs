@@ -38,7 +38,10 @@ impl Suites {
 
     fn text(&self, path: &str) -> Result<String> {
         let clean = path.trim_start_matches("./");
-        if Path::new(clean).is_absolute() || clean.split('/').any(|part| part == "..") || !clean.ends_with(".json") {
+        if Path::new(clean).is_absolute()
+            || clean.split('/').any(|part| part == "..")
+            || !clean.ends_with(".json")
+        {
             return Err(Error::project(format!("`{path}` is no suite of this project"))
                 .hint("a suite is a JSON file in the project's folder, such as checks/orders.json"));
         }
@@ -85,8 +88,11 @@ pub(super) fn take(
         column.checks.retain(|placed| {
             let is_suite = placed.value.0.get("suite").is_some();
             if is_suite {
-                let error = Error::project(format!("a suite is about a table, not about the column `{name}`"));
-                errors.push(error.at(file, placed.line, placed.column).hint("put it under `checks:` of the table"));
+                let error =
+                    Error::project(format!("a suite is about a table, not about the column `{name}`"));
+                errors.push(
+                    error.at(file, placed.line, placed.column).hint("put it under `checks:` of the table"),
+                );
             }
             !is_suite
         });

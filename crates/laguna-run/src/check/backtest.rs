@@ -58,7 +58,10 @@ pub async fn backtest(
             let Some(checks) = checks_of(project, name, asked) else { continue };
             let Some(entry) = release.tables.get(name) else { continue };
             // Rows, not releases, are judged: a version that stays needs no second look.
-            let version = (entry.version, if entry.version.is_none() { entry.fingerprint.clone() } else { String::new() });
+            let version = (
+                entry.version,
+                if entry.version.is_none() { entry.fingerprint.clone() } else { String::new() },
+            );
             if known.insert(name, version.clone()) == Some(version) {
                 continue;
             }
@@ -112,7 +115,9 @@ fn judge(
             }
         }
         // The table of then may lack what today's checks look at: that says something, too.
-        Err(error) if matches!(error.kind(), laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed) => {
+        Err(error)
+            if matches!(error.kind(), laguna_base::ErrorKind::Project | laguna_base::ErrorKind::Failed) =>
+        {
             past.error = Some(error.message().to_string());
         }
         Err(error) => return Err(error),

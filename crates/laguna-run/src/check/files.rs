@@ -13,7 +13,7 @@ use laguna_base::settings::OneOrMany;
 use laguna_base::settings::dataset::{OnBadRow, OnNewColumn, SourceSettings};
 use laguna_base::{Error, ErrorKind, Result};
 use laguna_check::great_expectations::{Checked, SuiteFile};
-use laguna_check::{CheckSpec, Collector, FailingRow, RowFinder, Suite, explain, row_values};
+use laguna_check::{CheckSpec, Collector, FailingRow, Keep, RowFinder, Suite, explain, row_values};
 use laguna_ingest::{InputFile, ORIGINAL_NAME, Piece, ReadOptions, Sink, read};
 
 use super::{Report, Telling, query};
@@ -27,7 +27,10 @@ pub async fn check_files(
 ) -> Result<Report> {
     let stopwatch = Stopwatch::now();
     let files = Files::find(dir, patterns)?;
-    let looked = files.look(&suite.checks, telling).await.map_err(in_command)?;
+    let mut looked = files.clone().look(&suite.checks, telling).await.map_err(in_command)?;
+    if telling.in_order && !telling.keep.row_numbers {
+        files.in_order(&suite.checks, telling, &mut looked).await.map_err(in_command)?;
+    }
     Ok(Report {
         checked: Checked {
             subject: patterns.join(" "),
@@ -64,6 +67,7 @@ pub(super) fn in_command(error: Error) -> Error {
 }
 
 /// Files that are read as one table.
+#[derive(Clone)]
 pub(super) struct Files {
     files: Vec<InputFile>,
     source: SourceSettings,
@@ -149,6 +153,25 @@ impl Files {
         }
     }
 
+    /// Judges the checks that met failing values once more, with the rows in order.
+    async fn in_order(self, checks: &[CheckSpec], telling: Telling, looked: &mut Looked) -> Result<()> {
+        let met = |verdict: &laguna_check::Verdict| verdict.unexpected_count > 0 && verdict.error.is_none();
+        let places: Vec<usize> =
+            (0..checks.len()).filter(|at| looked.verdicts.get(*at).is_some_and(met)).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let again: Vec<CheckSpec> = places.iter().map(|at| checks[*at].clone()).collect();
+        let keep = Keep { examples: telling.keep.examples, row_numbers: true };
+        let telling = Telling { keep, in_order: true, rows: 0, explain: false };
+        let second = self.look(&again, telling).await?;
+        looked.bytes += second.bytes;
+        for (at, verdict) in places.into_iter().zip(second.verdicts) {
+            looked.verdicts[at] = verdict;
+        }
+        Ok(())
+    }
+
     async fn look(self, checks: &[CheckSpec], telling: Telling) -> Result<Looked> {
         let only = columns_of(checks);
         let ordered = telling.keep.row_numbers || checks.iter().any(in_order);
@@ -221,7 +244,8 @@ struct Again {
 impl Again {
     async fn ask(&mut self, sql: &str) -> Result<Vec<RecordBatch>> {
         let options = self.files.options(self.only.clone(), self.columns.types(), 2);
-        let source = query::Source { files: self.files.files.clone(), options, columns: self.columns.clone() };
+        let source =
+            query::Source { files: self.files.files.clone(), options, columns: self.columns.clone() };
         self.bytes += self.files.files.iter().map(|file| file.size).sum::<u64>();
         query::ask(source, sql).await
     }
@@ -313,7 +337,8 @@ fn is_text(file: &InputFile) -> bool {
 
 /// Columns that some check looks at as text.
 fn texts_of(checks: &[CheckSpec]) -> BTreeSet<String> {
-    let words = ["regex", "like_pattern", "strftime", "dateutil", "json", "value_lengths", "of_type", "type_list"];
+    let words =
+        ["regex", "like_pattern", "strftime", "dateutil", "json", "value_lengths", "of_type", "type_list"];
     let of_text = |check: &&CheckSpec| {
         let set = check.kwargs().get("value_set").and_then(|set| set.get(0).cloned());
         words.iter().any(|word| check.name().contains(word)) || set.is_some_and(|value| value.is_string())

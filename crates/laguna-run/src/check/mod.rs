@@ -24,6 +24,9 @@ pub use tables::{CheckTables, check_tables};
 pub struct Telling {
     /// What verdicts tell of failing values.
     pub keep: Keep,
+    /// Whether failing values of files are told in the order of their rows, with the rows' numbers: then the checks that
+    /// meet any are judged once more, on one core.
+    pub in_order: bool,
     /// Failing rows of each check that are looked for, at most.
     pub rows: usize,
     /// Whether it matters how each check is answered.
@@ -32,7 +35,7 @@ pub struct Telling {
 
 impl Default for Telling {
     fn default() -> Telling {
-        Telling { keep: Keep::default(), rows: 5, explain: false }
+        Telling { keep: Keep::default(), in_order: false, rows: 5, explain: false }
     }
 }
 

@@ -72,7 +72,9 @@ impl PartitionStream for Source {
                 Ok(_) => Ok(()),
                 // Nobody listens any more: the query has what it needs.
                 Err(_) if rows.is_closed() => Ok(()),
-                Err(error) => Err(DataFusionError::External(Box::new(std::io::Error::other(error.to_string())))),
+                Err(error) => {
+                    Err(DataFusionError::External(Box::new(std::io::Error::other(error.to_string()))))
+                }
             }
         });
         builder.build()

@@ -41,9 +41,9 @@ pub async fn check_tables(engine: &Engine, project: &Project, asked: &CheckTable
     let mut absent = Vec::new();
     for name in project.graph.order().iter().filter(|name| selected.contains(*name)) {
         let Some(checks) = checks_of(project, name, asked) else { continue };
-        let released = tables.release().is_some_and(|release| {
-            release.tables.contains_key(name) || release.raw.contains_key(name)
-        });
+        let released = tables
+            .release()
+            .is_some_and(|release| release.tables.contains_key(name) || release.raw.contains_key(name));
         if !released {
             absent.push(name.to_string());
             continue;
@@ -63,7 +63,9 @@ fn nothing(absent: &[String], asked: &CheckTables) -> Error {
             .hint("laguna run builds and releases them");
     }
     match asked.suite {
-        Some(_) => Error::project("the selection holds no table").hint("name one: laguna check sanitized.flights"),
+        Some(_) => {
+            Error::project("the selection holds no table").hint("name one: laguna check sanitized.flights")
+        }
         None => Error::project("no table of the selection has checks")
             .hint("write them into the YAML beside the table, or give a suite: --suite FILE"),
     }
@@ -101,7 +103,7 @@ async fn one(
 ) -> Result<Report> {
     let stopwatch = Stopwatch::now();
     let session = engine.session(tables, now);
-    let Telling { keep, rows, explain } = asked.telling;
+    let Telling { keep, rows, explain, .. } = asked.telling;
     let looked = look(&session, &Look { table: name.clone(), checks, keep, rows, key, explain }).await?;
     let suite = asked.suite.as_ref();
     Ok(Report {

@@ -78,7 +78,8 @@ impl Texts {
         for (batch, origin, raw, json) in each(rows) {
             let mended = mended.get(&(origin.file.clone(), origin.number));
             let origin = Origin { batch, ..origin };
-            let object = json.as_deref().and_then(|json| serde_json::from_str::<Map<String, Value>>(json).ok());
+            let object =
+                json.as_deref().and_then(|json| serde_json::from_str::<Map<String, Value>>(json).ok());
             let end = ending(&origin.file);
             let (text, names, end) = match (mended.or(raw.as_ref()), &object) {
                 (Some(text), _) if text.len() >= WHOLE => {
@@ -90,7 +91,9 @@ impl Texts {
                 }
                 (Some(text), object) if !text.trim().is_empty() => {
                     let own = object.as_ref().map(|object| object.keys().cloned().collect::<Vec<_>>());
-                    let names = own.or_else(|| headers.get(&origin.file).cloned()).unwrap_or_else(|| fallback.clone());
+                    let names = own
+                        .or_else(|| headers.get(&origin.file).cloned())
+                        .unwrap_or_else(|| fallback.clone());
                     (text.clone(), names, end)
                 }
                 (_, Some(object)) => {
@@ -121,8 +124,13 @@ impl Texts {
         Ok(texts)
     }
 
-    fn put(&mut self, groups: BTreeMap<(String, Vec<String>, usize), Group>, dialect: &Dialect) -> Result<()> {
-        let broken = |error| Error::storage("the folder for temporary files cannot be written").caused_by(error);
+    fn put(
+        &mut self,
+        groups: BTreeMap<(String, Vec<String>, usize), Group>,
+        dialect: &Dialect,
+    ) -> Result<()> {
+        let broken =
+            |error| Error::storage("the folder for temporary files cannot be written").caused_by(error);
         std::fs::create_dir_all(&self.folder).map_err(broken)?;
         for (at, ((end, names, _), group)) in groups.into_iter().enumerate() {
             let name = format!("{at}.{end}");
@@ -161,7 +169,9 @@ impl Texts {
     pub(super) fn origin(&self, file: usize, number: i64) -> Result<&Origin> {
         let origins = self.origins.get(file);
         let at = usize::try_from(number - 1).unwrap_or(usize::MAX);
-        origins.and_then(|origins| origins.get(at)).ok_or_else(|| Error::internal("a replayed row has no origin"))
+        origins
+            .and_then(|origins| origins.get(at))
+            .ok_or_else(|| Error::internal("a replayed row has no origin"))
     }
 
     /// For each batch, no row that has landed.
@@ -175,14 +185,21 @@ impl Texts {
 }
 
 fn uuid() -> String {
-    format!("{}-{:x}", std::process::id(), std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos()))
+    format!(
+        "{}-{:x}",
+        std::process::id(),
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos())
+    )
 }
 
 /// Batch, origin, text and object of each row.
 fn each(rows: &[RecordBatch]) -> impl Iterator<Item = (usize, Origin, Option<String>, Option<String>)> + '_ {
     rows.iter().enumerate().flat_map(|(at, batch)| {
         let source = batch.column(4).as_struct();
-        let (files, numbers) = (source.column(0).as_string::<i32>(), source.column(1).as_primitive::<Int64Type>());
+        let (files, numbers) =
+            (source.column(0).as_string::<i32>(), source.column(1).as_primitive::<Int64Type>());
         let text = |column: usize, row: usize| {
             let array = batch.column(column).as_string::<i32>();
             array.is_valid(row).then(|| array.value(row).to_string())
@@ -211,14 +228,19 @@ fn headers(rows: &[RecordBatch]) -> BTreeMap<String, Vec<String>> {
 }
 
 fn original_names(table: &SchemaRef) -> Vec<String> {
-    let names = table.fields().iter().map(|field| field.metadata().get(ORIGINAL_NAME).unwrap_or(field.name()));
+    let names =
+        table.fields().iter().map(|field| field.metadata().get(ORIGINAL_NAME).unwrap_or(field.name()));
     names.cloned().collect()
 }
 
 /// The extension of a text file below a compression's; `csv` for others.
 fn ending(path: &str) -> String {
     let lower = path.to_lowercase();
-    let name = lower.trim_end_matches(".gz").trim_end_matches(".zst").trim_end_matches(".gzip").trim_end_matches(".zstd");
+    let name = lower
+        .trim_end_matches(".gz")
+        .trim_end_matches(".zst")
+        .trim_end_matches(".gzip")
+        .trim_end_matches(".zstd");
     let known = ["csv", "tsv", "tab", "psv", "tbl", "json", "ndjson", "jsonl"];
     let end = name.rsplit('.').next().unwrap_or_default();
     if known.contains(&end) { end.to_string() } else { "csv".to_string() }
@@ -304,12 +326,14 @@ pub(super) async fn mended(path: &Path) -> Result<BTreeMap<(String, i64), String
         hashes: false,
     };
     let open = |_: &SchemaRef, _: &[String]| Ok(vec![Collect::default()]);
-    let outcome = read(&found.files, &options, open, &|_| {})
-        .await
-        .map_err(|error| wrong(format!("cannot be read as mended rows: {}", error.message())).caused_by(error))?;
+    let outcome = read(&found.files, &options, open, &|_| {}).await.map_err(|error| {
+        wrong(format!("cannot be read as mended rows: {}", error.message())).caused_by(error)
+    })?;
     let mut texts = BTreeMap::new();
     for batch in outcome.sinks.into_iter().flat_map(|sink| sink.batches) {
-        let column = |name: &str| batch.column_by_name(name).cloned().ok_or_else(|| wrong(format!("has no column `{name}`")));
+        let column = |name: &str| {
+            batch.column_by_name(name).cloned().ok_or_else(|| wrong(format!("has no column `{name}`")))
+        };
         let (files, numbers, raw) = (column("_file")?, column("_row")?, column("raw")?);
         let (files, raw) = (files.as_string::<i32>(), raw.as_string::<i32>());
         let numbers = numbers.as_primitive::<Int64Type>();

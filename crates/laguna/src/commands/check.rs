@@ -7,8 +7,8 @@ use std::sync::Arc;
 use laguna_base::human::{count, thousands};
 use laguna_base::settings::parse_duration;
 use laguna_base::{Clock, Error, Instant, Result, SystemClock, TableName};
-use laguna_check::{Keep, suite_of, yaml_of};
 use laguna_check::great_expectations::{ResultFormat, SuiteFile, validation_result};
+use laguna_check::{Keep, suite_of, yaml_of};
 use laguna_model::Place;
 use laguna_query::{LakeTables, Moment};
 use laguna_run::check::{
@@ -68,7 +68,9 @@ fn names_files(word: &str) -> bool {
         ["csv", "tsv", "tab", "psv", "json", "ndjson", "jsonl", "parquet", "pq", "avro", "gz", "zst"];
     let extension = word.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
     let listed = extension.is_some_and(|end| ENDS.contains(&end.as_str()));
-    !word.starts_with("path:") && !word.starts_with("tag:") && (Path::new(word).is_file() || listed || word.contains('/'))
+    !word.starts_with("path:")
+        && !word.starts_with("tag:")
+        && (Path::new(word).is_file() || listed || word.contains('/'))
 }
 
 async fn files(args: &CheckArgs) -> Result<Report> {
@@ -80,7 +82,9 @@ async fn files(args: &CheckArgs) -> Result<Report> {
         return Err(Error::project("files have no past").hint("leave --as-of and --release out"));
     }
     let Some(suite) = suite(args)? else {
-        return Err(Error::project("files need a suite").hint("name one: laguna check data.csv --suite suite.json"));
+        return Err(
+            Error::project("files need a suite").hint("name one: laguna check data.csv --suite suite.json")
+        );
     };
     let dir = std::env::current_dir()
         .map_err(|error| Error::storage("the working folder cannot be read").caused_by(error))?;
@@ -136,8 +140,15 @@ async fn suggest(args: &CheckArgs, global: &Global, printer: &Printer) -> Result
     };
     // pandas, which Great Expectations reads files with, takes dates in text files for texts.
     let suggestions = profile.suggest(made, !as_suite || made);
-    printer.say(&format!("{} suggested from {}", count(suggestions.len() as u64, "check"), count(profile.rows(), "row")));
-    let head = format!("Suggested by laguna check --suggest {name}: all of its {} pass.", count(profile.rows(), "row"));
+    printer.say(&format!(
+        "{} suggested from {}",
+        count(suggestions.len() as u64, "check"),
+        count(profile.rows(), "row")
+    ));
+    let head = format!(
+        "Suggested by laguna check --suggest {name}: all of its {} pass.",
+        count(profile.rows(), "row")
+    );
     match as_suite {
         true => printer.result(suite_of(&name, &suggestions).trim_end())?,
         false => printer.result(yaml_of(&head, &suggestions).trim_end())?,
@@ -188,11 +199,14 @@ async fn backtest(args: &CheckArgs, global: &Global, printer: &Printer) -> Resul
                     one.error.clone().unwrap_or_else(|| one.messages.join("; ")),
                 ]
             });
-            let header = ["release", "time", "table", "rows", "outcome", "passed", "what would have been said"];
+            let header =
+                ["release", "time", "table", "rows", "outcome", "passed", "what would have been said"];
             printer.result(&table(&header, rows).to_string())?;
         }
         ReportFormat::Json => pretty(printer, &past)?,
-        _ => return Err(Error::project("a backtest is a table or JSON").hint("leave -o out, or write -o json")),
+        _ => {
+            return Err(Error::project("a backtest is a table or JSON").hint("leave -o out, or write -o json"));
+        }
     }
     printer.say(&format!("{bad} of {} would have failed", count(past.len() as u64, "version")));
     Ok(0)
@@ -224,12 +238,14 @@ fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Value>> {
 fn telling(args: &CheckArgs, ordered: bool) -> Telling {
     let complete = args.output == ReportFormat::Ge && args.result_format == Told::Complete;
     let keep = match complete {
-        true => Keep { examples: usize::MAX, row_numbers: ordered },
+        // All that anybody could list; a limit of SQL holds no larger one.
+        true => Keep { examples: 1 << 40, row_numbers: ordered },
         false => Keep::default(),
     };
     // Great Expectations' results have no place for rows.
     let rows = if args.output == ReportFormat::Ge { 0 } else { args.rows };
-    Telling { keep, rows, explain: args.explain }
+    let in_order = args.output == ReportFormat::Ge && args.result_format != Told::BooleanOnly;
+    Telling { keep, in_order, rows, explain: args.explain }
 }
 
 fn print(args: &CheckArgs, printer: &Printer, reports: &[Report], at: Instant, failed: bool) -> Result<()> {
@@ -253,7 +269,10 @@ fn print(args: &CheckArgs, printer: &Printer, reports: &[Report], at: Instant, f
         ReportFormat::Json => {
             let tables: Vec<Value> = reports.iter().map(Report::json).collect();
             let success = reports.iter().all(|report| report.checked.success());
-            pretty(printer, &json!({"success": success, "failed": failed, "checked_at": at, "tables": tables}))
+            pretty(
+                printer,
+                &json!({"success": success, "failed": failed, "checked_at": at, "tables": tables}),
+            )
         }
         ReportFormat::Ge => {
             let format = match args.result_format {
@@ -281,4 +300,3 @@ fn pretty(printer: &Printer, value: &impl serde::Serialize) -> Result<()> {
         .map_err(|error| Error::internal("the report does not serialise").caused_by(error))?;
     printer.result(&text)
 }
-

@@ -33,7 +33,8 @@ pub async fn execute(
         wait: args.wait,
     };
     let replayed = replay(&context, &options).await?;
-    let (landed, left) = replayed.iter().fold((0, 0), |(landed, left), one| (landed + one.landed, left + one.left));
+    let (landed, left) =
+        replayed.iter().fold((0, 0), |(landed, left), one| (landed + one.landed, left + one.left));
     if printer.json {
         for one in &replayed {
             let mut value = serde_json::to_value(one).unwrap_or_default();

@@ -88,7 +88,12 @@ fn details(page: &mut String, line: &CheckLine) {
     if verdict.success {
         return;
     }
-    let _ = write!(page, "<details><summary>expectation</summary><code>{} {}</code></details>", escaped(&verdict.check), escaped(&verdict.kwargs.to_string()));
+    let _ = write!(
+        page,
+        "<details><summary>expectation</summary><code>{} {}</code></details>",
+        escaped(&verdict.check),
+        escaped(&verdict.kwargs.to_string())
+    );
     if !line.failing_rows.is_empty() {
         let _ = write!(
             page,
@@ -100,7 +105,12 @@ fn details(page: &mut String, line: &CheckLine) {
         page.push_str("</details>");
     } else if !verdict.examples.is_empty() {
         let values: Vec<String> = verdict.examples.iter().map(|value| escaped(&plain(value))).collect();
-        let _ = write!(page, "<details open><summary>{} failing rows, with values such as</summary><code>{}</code></details>", thousands(verdict.unexpected_count), values.join(", "));
+        let _ = write!(
+            page,
+            "<details open><summary>{} failing rows, with values such as</summary><code>{}</code></details>",
+            thousands(verdict.unexpected_count),
+            values.join(", ")
+        );
     }
 }
 

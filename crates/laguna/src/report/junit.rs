@@ -12,7 +12,8 @@ pub fn text(reports: &[Report]) -> String {
     let failures = |report: &Report| {
         report.checked.verdicts.iter().filter(|verdict| !verdict.success && verdict.error.is_none()).count()
     };
-    let errors = |report: &Report| report.checked.verdicts.iter().filter(|verdict| verdict.error.is_some()).count();
+    let errors =
+        |report: &Report| report.checked.verdicts.iter().filter(|verdict| verdict.error.is_some()).count();
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         text,
@@ -43,7 +44,12 @@ pub fn text(reports: &[Report]) -> String {
             text.push_str(">\n");
             match &verdict.error {
                 Some(error) => {
-                    let _ = writeln!(text, "      <error message=\"{}\" type=\"{}\"/>", escaped(error), verdict.check);
+                    let _ = writeln!(
+                        text,
+                        "      <error message=\"{}\" type=\"{}\"/>",
+                        escaped(error),
+                        verdict.check
+                    );
                 }
                 None => {
                     let rows: Vec<String> = line.failing_rows.iter().map(row).collect();

@@ -46,7 +46,11 @@ pub fn print(reports: &[Report], explain: bool, printer: &Printer) -> Result<()>
         let head = printer.paint("31;1", &format!("{} {}:", line.table, verdict.label));
         if shown == 0 {
             let values: Vec<String> = verdict.examples.iter().take(VALUES).map(super::plain).collect();
-            printer.say(&format!("{head} {} rows fail, with values such as {}", thousands(verdict.unexpected_count), values.join(", ")));
+            printer.say(&format!(
+                "{head} {} rows fail, with values such as {}",
+                thousands(verdict.unexpected_count),
+                values.join(", ")
+            ));
             continue;
         }
         printer.say(&format!("{head} {shown} of {}", count(verdict.unexpected_count, "failing row")));
@@ -58,7 +62,8 @@ pub fn print(reports: &[Report], explain: bool, printer: &Printer) -> Result<()>
     let passed = reports.iter().flat_map(|report| &report.checked.verdicts).filter(|v| v.success).count();
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
     let rows: u64 = reports.iter().map(|report| report.rows).sum();
-    let mut text = format!("{passed} of {} passed; {} ({seconds:.2} s)", count(all as u64, "check"), count(rows, "row"));
+    let mut text =
+        format!("{passed} of {} passed; {} ({seconds:.2} s)", count(all as u64, "check"), count(rows, "row"));
     if explain {
         let read: u64 = reports.iter().map(|report| report.bytes).sum();
         text.push_str(&format!(", {} read", bytes(read)));

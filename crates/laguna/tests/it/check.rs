@@ -38,7 +38,16 @@ fn parsed(text: &str) -> Value {
 #[test]
 fn files_are_checked_without_a_project() {
     let folder = folder();
-    let output = folder.laguna(&["check", "data.csv", "--suite", "suite.json", "-o", "ge", "--result-format", "COMPLETE"]);
+    let output = folder.laguna(&[
+        "check",
+        "data.csv",
+        "--suite",
+        "suite.json",
+        "-o",
+        "ge",
+        "--result-format",
+        "COMPLETE",
+    ]);
     assert_eq!(output.code, 1, "{}", output.stderr);
     let result = parsed(&output.stdout);
     assert_eq!(result["success"], false);
@@ -60,6 +69,12 @@ fn files_are_checked_without_a_project() {
     assert_eq!(seen["partial_unexpected_counts"], json!([{"value": 70, "count": 2}]));
     assert_eq!(seen["unexpected_index_list"], json!([3, 4]));
     assert_eq!(seen["unexpected_index_query"], "df.filter(items=[3, 4], axis=0)");
+    let summary = folder.laguna(&["check", "data.csv", "--suite", "suite.json", "-o", "ge"]);
+    let summary = &parsed(&summary.stdout)["results"][0]["result"];
+    assert_eq!(
+        (&summary["partial_unexpected_index_list"], summary.get("unexpected_list")),
+        (&json!([3, 4]), None)
+    );
     let nulls = result["results"][1]["result"].as_object().unwrap();
     assert!(!nulls.contains_key("missing_count"), "a check of nulls judges every row: {nulls:?}");
     assert_eq!(result["results"][3]["result"], json!({"observed_value": 42.5}));
@@ -81,13 +96,19 @@ fn files_of_every_format_and_several_at_once_are_one_table() {
     let report = parsed(&output.stdout);
     let table = &report["tables"][0];
     assert_eq!((&table["rows"], &table["passed"], &table["failed"]), (&json!(3), &json!(1), &json!(1)));
-    assert_eq!(table["checks"][1]["failing_rows"], json!([{"file": "more/a.ndjson", "number": 2, "row": {"id": 8, "v": null}}]));
+    assert_eq!(
+        table["checks"][1]["failing_rows"],
+        json!([{"file": "more/a.ndjson", "number": 2, "row": {"id": 8, "v": null}}])
+    );
 }
 
 #[test]
 fn a_wrong_suite_or_file_exits_with_2_and_says_where() {
     let folder = folder();
-    folder.put("bad.json", b"{\"name\": \"s\", \"expectations\": [\n {\"type\": \"expect_nothing\", \"kwargs\": {}}]}");
+    folder.put(
+        "bad.json",
+        b"{\"name\": \"s\", \"expectations\": [\n {\"type\": \"expect_nothing\", \"kwargs\": {}}]}",
+    );
     let said = folder.fails(2, &["check", "data.csv", "--suite", "bad.json"]);
     assert!(said.contains("bad.json:2:3: there is no check `expect_nothing`"), "{said}");
     folder.fails(2, &["check", "data.csv", "--suite", "absent.json"]);
@@ -114,7 +135,11 @@ fn parameters_are_given_on_the_command_line() {
 fn reports_for_build_servers_and_browsers_stand_alone() {
     let folder = folder();
     let output = folder.laguna(&["check", "data.csv", "--suite", "suite.json", "-o", "junit"]);
-    assert!(output.stdout.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites "), "{}", output.stdout);
+    assert!(
+        output.stdout.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites "),
+        "{}",
+        output.stdout
+    );
     assert!(output.stdout.contains("tests=\"5\" failures=\"3\" errors=\"0\""), "{}", output.stdout);
     assert_eq!(output.stdout.matches("<testcase").count(), 5);
     let page = folder.laguna(&["check", "data.csv", "--suite", "suite.json", "-o", "html"]).stdout;
@@ -182,9 +207,10 @@ fn an_edited_check_judges_the_released_rows_again_and_builds_nothing() {
     project.ok(&["run"]);
     let files = || {
         let folder = project.path().join("lake/sanitized/x");
-        std::fs::read_dir(folder).unwrap().filter(|entry| {
-            entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "parquet")
-        }).count()
+        std::fs::read_dir(folder)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "parquet"))
+            .count()
     };
     let before = files();
     let finished = |code: i32, args: &[&str]| {
@@ -223,7 +249,11 @@ fn a_suggested_suite_passes_on_the_data_it_came_from() {
     let mut text = String::from("id,kind,share,day,empty\n");
     for row in 0..40 {
         let share = if row == 7 { String::new() } else { format!("{:.3}", f64::from(row) / 40.0) };
-        text.push_str(&format!("{row},{},{share},2026-01-{:02},\n", ["a", "b", "c: d"][row as usize % 3], row % 28 + 1));
+        text.push_str(&format!(
+            "{row},{},{share},2026-01-{:02},\n",
+            ["a", "b", "c: d"][row as usize % 3],
+            row % 28 + 1
+        ));
     }
     let project = Project::empty()
         .write("raw/x.yml", "source: {files: \"data/*.csv\"}\n")
@@ -231,7 +261,12 @@ fn a_suggested_suite_passes_on_the_data_it_came_from() {
         .write("sanitized/x.sql", "SELECT id, kind, share, day FROM raw.x\n");
     project.ok(&["run"]);
     let yaml = project.ok(&["check", "--suggest", "sanitized.x"]);
-    for part in ["- unique  # 40 values", "accepted_values: [\"a\",\"b\",\"c: d\"]", "{\"mostly\":0.96}", "2026-01-01"] {
+    for part in [
+        "- unique  # 40 values",
+        "accepted_values: [\"a\",\"b\",\"c: d\"]",
+        "{\"mostly\":0.96}",
+        "2026-01-01",
+    ] {
         assert!(yaml.contains(part), "{part} in {yaml}");
     }
     project.put("sanitized/x.yml", format!("on_fail: block\n{yaml}").as_bytes());
@@ -250,7 +285,8 @@ fn a_backtest_says_at_which_releases_a_suite_would_have_failed() {
     project.ok(&["run"]);
     project.put("raw/x.yml", b"source: {files: \"data/*.csv\"}\ndescription: same\n");
     project.put("s.json", br#"{"name": "s", "expectations": [{"type": "expect_column_max_to_be_between", "kwargs": {"column": "v", "max_value": 100}}]}"#);
-    let output = project.laguna(&["check", "sanitized.x", "--suite", "s.json", "--backtest", "90d", "--json"]);
+    let output =
+        project.laguna(&["check", "sanitized.x", "--suite", "s.json", "--backtest", "90d", "--json"]);
     assert_eq!(output.code, 0, "{}", output.stderr);
     let lines = output.json_lines();
     let seen: Vec<(u64, u64)> = lines[..lines.len() - 1]
@@ -273,17 +309,38 @@ fn what_the_log_of_a_table_knows_is_not_read() {
         {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "min_value": 2}},
         {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "v"}},
         {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 5}}]}"#);
-    let output = project.laguna(&["check", "sanitized.x", "--suite", "s.json", "--explain", "--rows", "0", "-o", "json"]);
+    let output = project.laguna(&[
+        "check",
+        "sanitized.x",
+        "--suite",
+        "s.json",
+        "--explain",
+        "--rows",
+        "0",
+        "-o",
+        "json",
+    ]);
     assert_eq!(output.code, 1, "{}", output.stderr);
     let report = parsed(&output.stdout);
     let checks = report["tables"][0]["checks"].as_array().unwrap().clone();
     let seen: Vec<(&str, bool, u64)> = checks
         .iter()
-        .map(|check| (check["answered"].as_str().unwrap(), check["success"] == true, check["element_count"].as_u64().unwrap()))
+        .map(|check| {
+            (
+                check["answered"].as_str().unwrap(),
+                check["success"] == true,
+                check["element_count"].as_u64().unwrap(),
+            )
+        })
         .collect();
     // A bound that is exceeded, and nulls, are counted in the pass.
-    let expected =
-        [("statistics", true, 5), ("statistics", false, 5), ("pass", false, 5), ("pass", false, 5), ("statistics", true, 5)];
+    let expected = [
+        ("statistics", true, 5),
+        ("statistics", false, 5),
+        ("pass", false, 5),
+        ("pass", false, 5),
+        ("statistics", true, 5),
+    ];
     assert_eq!(seen, expected);
     assert_eq!(checks[1]["observed"], 70);
     assert_eq!((&checks[2]["unexpected_count"], &checks[3]["unexpected_count"]), (&json!(1), &json!(1)));

@@ -14,7 +14,8 @@ fn project() -> Project {
 }
 
 /// From now on the word means null.
-const MENDED: &[u8] = b"source: {files: \"data/*.csv\", csv: {nulls: [NA, n/a]}}\nkey: id\ncolumns: {v: bigint}\n";
+const MENDED: &[u8] =
+    b"source: {files: \"data/*.csv\", csv: {nulls: [NA, n/a]}}\nkey: id\ncolumns: {v: bigint}\n";
 
 fn landed(project: &Project) -> Vec<Value> {
     project.rows("SELECT id, v, c, _source['file'] AS f, _source['row'] AS r FROM raw.x ORDER BY id")
@@ -72,7 +73,10 @@ fn mended_rows_come_from_a_file() {
     assert_eq!(replay(&project, &["raw.x", "--with", "mended.csv"]), Some((2, 0)));
     assert_eq!(aside(&project), [] as [i64; 0]);
     let rows = landed(&project);
-    assert_eq!(rows.iter().map(|row| row["v"].clone()).collect::<Vec<_>>(), [10, 20, 30, 40].map(|v| json!(v)));
+    assert_eq!(
+        rows.iter().map(|row| row["v"].clone()).collect::<Vec<_>>(),
+        [10, 20, 30, 40].map(|v| json!(v))
+    );
     assert_eq!((&rows[2]["c"], &rows[2]["r"]), (&json!("c"), &json!(3)));
     assert_eq!(replay(&project, &[]), None, "nothing is aside any more");
     project.put("wrong.csv", b"id\n1\n");

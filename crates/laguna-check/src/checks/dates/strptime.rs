@@ -26,7 +26,8 @@ impl Format {
             // The same part twice, which Python refuses as well.
             Err(regex::Error::Syntax(_)) => Ok(None),
             Err(error) => {
-                Err(Error::project(format!("`{format}` is not a date format that can be used")).caused_by(error))
+                Err(Error::project(format!("`{format}` is not a date format that can be used"))
+                    .caused_by(error))
             }
         }
     }
@@ -114,7 +115,9 @@ fn pattern(format: &str) -> Option<String> {
                 continue;
             }
             'x' => {
-                found.push_str(r"(?P<m>1[0-2]|0[1-9]|[1-9])/(?P<d>3[0-1]|[1-2]\d|0[1-9]|[1-9]| [1-9])/(?P<y>\d\d)");
+                found.push_str(
+                    r"(?P<m>1[0-2]|0[1-9]|[1-9])/(?P<d>3[0-1]|[1-2]\d|0[1-9]|[1-9]| [1-9])/(?P<y>\d\d)",
+                );
                 continue;
             }
             'X' => {
@@ -149,7 +152,8 @@ fn pattern(format: &str) -> Option<String> {
         let _ = write!(found, "(?P<{name}>{part})");
     }
     // Python refuses half of an ISO week date, and one with a day of the year.
-    let whole = (iso_year == week || (!iso_year && !week)) && (!week || day_of_week) && !(iso_year && day_of_year);
+    let whole =
+        (iso_year == week || (!iso_year && !week)) && (!week || day_of_week) && !(iso_year && day_of_year);
     whole.then_some(found)
 }
 

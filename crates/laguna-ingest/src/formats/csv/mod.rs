@@ -153,7 +153,12 @@ impl Format for Csv {
         Ok(findings)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<Option<String>> {
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>> {
         let Opened { mut input, dialect, columns, mut buffer, mut ended } =
             match self.start(file, self.size, progress)? {
                 Ok(opened) => opened,

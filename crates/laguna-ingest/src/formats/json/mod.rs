@@ -156,7 +156,12 @@ impl Format for Json {
         Ok(findings)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<Option<String>> {
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>> {
         let started = self.start(file, BLOCK, progress)?;
         match started.layout {
             Layout::Lines => self.lines(started, send),
