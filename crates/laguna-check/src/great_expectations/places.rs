@@ -44,6 +44,31 @@ pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
+/// Lines and columns of offsets that are asked for in ascending order: each character is counted once.
+pub(super) struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(text: &'a str) -> Walk<'a> {
+        Walk { text, at: 0, line: 1, column: 1 }
+    }
+
+    pub(super) fn to(&mut self, offset: usize) -> (usize, usize) {
+        for character in self.text.get(self.at..offset).unwrap_or_default().chars() {
+            (self.line, self.column) = match character {
+                '\n' => (self.line + 1, 1),
+                _ => (self.line, self.column + 1),
+            };
+        }
+        self.at = self.at.max(offset);
+        (self.line, self.column)
+    }
+}
+
 /// Walks over a text that is known to be JSON.
 struct Scan<'a> {
     bytes: &'a [u8],
@@ -136,6 +161,8 @@ mod tests {
         assert_eq!(line_and_column(text, of_key(text, items[1], "type")), (6, 4));
         assert_eq!(line_and_column(text, of_key(text, 0, "expectations")), (3, 2));
         assert_eq!(of_key(text, items[0], "absent"), items[0]);
+        let mut walk = Walk::new(text);
+        assert_eq!(items.iter().map(|at| walk.to(*at)).collect::<Vec<_>>(), [(4, 3), (5, 3)]);
         assert!(of_items("[1]", "expectations").is_empty());
         assert_eq!(of_items("{\"expectations\": [1, 22, null]}", "expectations"), [18, 21, 25]);
     }

@@ -130,14 +130,17 @@ impl Reader<'_> {
             None | Some(Value::Null) => {}
             Some(Value::Array(items)) => {
                 let offsets = places::of_items(self.text, "expectations");
+                let mut walk = places::Walk::new(self.text);
                 for (at, item) in items.iter().enumerate() {
                     let offset = offsets.get(at).copied().unwrap_or(start);
-                    match self.expectation(item, offset, old, &suite.parameters, &mut errors) {
+                    let (line, column) = walk.to(offset);
+                    let here = Location { file: self.file.to_string(), line, column };
+                    match self.expectation(item, offset, &here, old, &suite.parameters, &mut errors) {
                         Ok((check, config)) => {
                             suite.checks.extend(check);
                             suite.expectations.push(config);
                         }
-                        Err(error) => errors.push(error.at_location(self.place(offset))),
+                        Err(error) => errors.push(error.at_location(here)),
                     }
                 }
             }
@@ -174,6 +177,7 @@ impl Reader<'_> {
         &self,
         item: &Value,
         offset: usize,
+        here: &Location,
         old: bool,
         parameters: &BTreeMap<String, Value>,
         errors: &mut Vec<Error>,
@@ -250,7 +254,7 @@ impl Reader<'_> {
             }
         }
         let mut found =
-            crate::parse::entry(&Value::Object(entry), None, &self.place(offset)).map_err(|error| {
+            crate::parse::entry(&Value::Object(entry), None, here).map_err(|error| {
                 let unknown = error.message().starts_with("there is no check");
                 error.at_location(at(if unknown { type_key } else { "kwargs" }))
             })?;

@@ -355,3 +355,25 @@ fn a_run_keeps_failing_rows_with_the_verdict() {
     let failing = parsed(rows[0]["failing_rows"].as_str().unwrap());
     assert_eq!(failing[0]["row"], json!({"id": 2, "v": null, "c": "b"}));
 }
+
+#[test]
+fn ten_thousand_expectations_and_a_hundred_thousand_values_are_no_trouble() {
+    let folder = folder();
+    let mut all: Vec<Value> = (0..10_000)
+        .map(|at| json!({"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "min_value": -at, "max_value": 4 + at}}))
+        .collect();
+    let values: Vec<i64> = (0..100_000).collect();
+    all.push(json!({"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "v", "value_set": values}}));
+    all.push(json!({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "héllo"}}));
+    let suite = json!({"name": "many", "expectations": all});
+    folder.put("many.json", suite.to_string().as_bytes());
+    let output = folder.laguna(&["check", "data.csv", "--suite", "many.json", "-o", "ge", "--result-format", "BASIC"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let result = parsed(&output.stdout);
+    assert_eq!(result["statistics"]["successful_expectations"], 10_001);
+    // What could not be computed comes first, and says why.
+    let first = &result["results"][0];
+    assert_eq!((&first["success"], &first["result"]), (&json!(false), &json!({})));
+    let raised = first["exception_info"].as_object().unwrap().values().next().unwrap();
+    assert!(raised["exception_message"].as_str().unwrap().contains("héllo"), "{raised}");
+}
