@@ -71,7 +71,7 @@ impl Texts {
             refusal: None,
         };
         let headers = headers(rows);
-        let fallback: Vec<String> = table.map(|table| original_names(table)).unwrap_or_default();
+        let fallback: Vec<String> = table.map(original_names).unwrap_or_default();
         let dialect = Dialect::of(&dataset.settings.source);
         let mut groups: BTreeMap<(String, Vec<String>, usize), Group> = BTreeMap::new();
         let mut alone = 0;
