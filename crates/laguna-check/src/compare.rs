@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::kernels::cmp;
 use arrow::compute::cast;
+use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Float64Type};
 use laguna_base::Result;
 use serde_json::Value;
@@ -56,7 +56,8 @@ fn common(a: &DataType, b: &DataType) -> Option<DataType> {
         DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, None),
         _ => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
     };
-    (is_temporal(a) && is_temporal(b)).then(|| wide(if matches!(a, DataType::Timestamp(_, _)) { a } else { b }))
+    (is_temporal(a) && is_temporal(b))
+        .then(|| wide(if matches!(a, DataType::Timestamp(_, _)) { a } else { b }))
 }
 
 /// Whether values of the two types can be put in order.
@@ -66,11 +67,16 @@ pub(crate) fn comparable(a: &DataType, b: &DataType) -> bool {
 
 /// Where the comparison holds; it never holds of a missing value.
 pub(crate) fn holds(a: &ArrayRef, b: &ArrayRef, comparison: Comparison) -> Result<BooleanBuffer> {
-    let Some(data_type) = common(a.data_type(), b.data_type()).filter(|found| found != &DataType::Null) else {
+    let Some(data_type) = common(a.data_type(), b.data_type()).filter(|found| found != &DataType::Null)
+    else {
         return Ok(BooleanBuffer::new_unset(a.len()));
     };
     let fitted = |array: &ArrayRef| -> Result<ArrayRef> {
-        Ok(if array.data_type() == &data_type { canonical(array) } else { canonical(&cast(array, &data_type).map_err(failed)?) })
+        Ok(if array.data_type() == &data_type {
+            canonical(array)
+        } else {
+            canonical(&cast(array, &data_type).map_err(failed)?)
+        })
     };
     let (a, b) = (fitted(a)?, fitted(b)?);
     let found: BooleanArray = match comparison {

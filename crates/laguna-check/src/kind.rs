@@ -139,7 +139,8 @@ impl Argument {
 
 pub(crate) const COLUMN: Argument = required("column", Form::Column, "the column that is looked at");
 pub(crate) const MIN: Argument =
-    optional("min_value", Form::Bound, "the smallest value that passes: a number or an ISO date").or(&["min"]);
+    optional("min_value", Form::Bound, "the smallest value that passes: a number or an ISO date")
+        .or(&["min"]);
 pub(crate) const MAX: Argument =
     optional("max_value", Form::Bound, "the largest value that passes: a number or an ISO date").or(&["max"]);
 pub(crate) const LEAST: Argument =

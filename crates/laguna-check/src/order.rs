@@ -34,7 +34,9 @@ impl OrderPlan {
         let order = match (before, after) {
             (Number::Whole(before), Number::Whole(after)) => before.cmp(&after),
             // Two infinities of one sign differ by nothing that could be compared, which passes.
-            (Number::Float(before), Number::Float(after)) if before.is_infinite() && before == after => return true,
+            (Number::Float(before), Number::Float(after)) if before.is_infinite() && before == after => {
+                return true;
+            }
             (Number::Float(before), Number::Float(after)) => {
                 before.partial_cmp(&after).unwrap_or(std::cmp::Ordering::Equal)
             }

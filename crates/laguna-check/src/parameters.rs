@@ -64,7 +64,9 @@ fn evaluate(expression: &str, parameters: &Map<String, Value>, now: Instant) -> 
     match value {
         Number::Whole(whole) => Ok(Value::from(whole)),
         Number::Real(real) if real.is_finite() => Ok(Value::from(real)),
-        Number::Real(_) => Err(Error::project(format!("the parameter `{expression}` is not a finite number"))),
+        Number::Real(_) => {
+            Err(Error::project(format!("the parameter `{expression}` is not a finite number")))
+        }
         Number::Moment(moment) => Ok(Value::from(moment.format("%Y-%m-%dT%H:%M:%S%.f").to_string())),
         Number::Span(_) => Err(Error::project(format!("the parameter `{expression}` is a span of time"))
             .hint("add it to a moment, as in now() - timedelta(days=1)")),
@@ -228,7 +230,11 @@ impl<'a> Reader<'a> {
 
     fn span(&self, micros: f64) -> Result<Number> {
         // Beyond some 290,000 years there is no time that a bound could stand for.
-        if micros.abs() < 9e18 { Ok(Number::Span(TimeDelta::microseconds(micros as i64))) } else { Err(self.wrong()) }
+        if micros.abs() < 9e18 {
+            Ok(Number::Span(TimeDelta::microseconds(micros as i64)))
+        } else {
+            Err(self.wrong())
+        }
     }
 
     fn atom(&mut self) -> Result<Number> {
@@ -273,7 +279,8 @@ impl<'a> Reader<'a> {
 
     fn literal(&mut self) -> Result<Number> {
         let text = self.rest;
-        let digits = |at: usize| at + text[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len() - at);
+        let digits =
+            |at: usize| at + text[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len() - at);
         let mut end = digits(0);
         if text[end..].starts_with('.') {
             end = digits(end + 1);
@@ -362,9 +369,10 @@ impl<'a> Reader<'a> {
                     "round" => Number::Whole(real.round_ties_even() as i64),
                     "sgn" => Number::Whole(if real > 1e-12 { 1 } else { -i64::from(real < -1e-12) }),
                     _ => {
-                        return Err(Error::project(format!("there is no function `{name}` for parameters")).hint(
-                            "now, datetime, timedelta, abs, round, trunc, sgn, exp, sin, cos and tan are",
-                        ));
+                        return Err(Error::project(format!("there is no function `{name}` for parameters"))
+                            .hint(
+                                "now, datetime, timedelta, abs, round, trunc, sgn, exp, sin, cos and tan are",
+                            ));
                     }
                 })
             }
@@ -410,7 +418,10 @@ mod tests {
         assert_eq!(value("2 ^ 3 ^ 2"), Ok(json!(512)));
         assert_eq!(value("-hi + trunc(2.9)"), Ok(json!(-8)));
         assert_eq!(value("now()"), Ok(json!("1970-01-01T00:00:01")));
-        assert_eq!(value("datetime(2024, 2, 29) - timedelta(weeks=1, hours=12)"), Ok(json!("2024-02-21T12:00:00")));
+        assert_eq!(
+            value("datetime(2024, 2, 29) - timedelta(weeks=1, hours=12)"),
+            Ok(json!("2024-02-21T12:00:00"))
+        );
         assert_eq!(value("day + timedelta(days=1)"), Ok(json!("2024-02-01T00:00:00")));
         assert_eq!(value("lo"), Err("no value is given for the parameter `lo`".to_string()));
         assert!(value("hi +").is_err());

@@ -41,6 +41,8 @@ pub(crate) enum Plan {
     Table(Arc<dyn TableTest>),
     /// It does not fit the table; it fails and says why.
     Broken(String),
+    /// It does not fit the types of its columns, which matters once there are values.
+    Misfit { columns: Vec<usize>, error: String },
 }
 
 /// A check of the order of values.
@@ -123,7 +125,12 @@ impl<'a> Known<'a> {
             0 => format!("none of {judged} {what}"),
             some => format!("{some} of {judged} {what}"),
         };
-        Observation { success: share >= self.mostly, message, counted: Some(counted), ..Observation::default() }
+        Observation {
+            success: share >= self.mostly,
+            message,
+            counted: Some(counted),
+            ..Observation::default()
+        }
     }
 
     pub fn series(&self) -> Option<&'a Series> {

@@ -62,7 +62,8 @@ impl Answer {
             let example = if columns.len() == 1 {
                 value(0)
             } else {
-                let named = columns.iter().enumerate().map(|(at, (name, _))| ((*name).to_string(), value(at)));
+                let named =
+                    columns.iter().enumerate().map(|(at, (name, _))| ((*name).to_string(), value(at)));
                 Value::Object(named.collect::<Map<_, _>>())
             };
             let room = limit.saturating_sub(examples.len()).min(*count as usize);
@@ -126,9 +127,11 @@ pub(crate) fn part(compiled: &Compiled, check: &CompiledCheck, limit: usize) -> 
             );
             Some(select(columns.len(), &examples(compiled, columns), &orphans, limit))
         }
-        Plan::Sql { text } => {
-            Some(format!("SELECT {} FROM (\n{}\n) AS failures", row("count(*)", "0", &[]), sql::embeddable(text)))
-        }
+        Plan::Sql { text } => Some(format!(
+            "SELECT {} FROM (\n{}\n) AS failures",
+            row("count(*)", "0", &[]),
+            sql::embeddable(text)
+        )),
         _ => None,
     }
 }
@@ -140,7 +143,12 @@ fn select(width: usize, examples: &[bool], groups: &str, limit: usize) -> String
             false => "CAST(NULL AS VARCHAR)".to_string(),
         })
         .collect();
-    format!("SELECT {} FROM ({groups}) AS g LIMIT {}", row("sum(n) OVER ()", "n", &texts), limit.max(1))
+    format!("SELECT {} FROM ({groups}) AS g LIMIT {}", row("sum(n) OVER ()", "n", &texts), at_most(limit))
+}
+
+/// A limit as SQL takes it: at least one row, because a row carries the total too.
+pub(crate) fn at_most(rows: usize) -> usize {
+    rows.clamp(1, i64::MAX as usize)
 }
 
 /// Which columns can be shown as text.

@@ -128,7 +128,11 @@ fn python_texts(values: &ArrayRef) -> Result<ArrayRef> {
             // The shortest text of the narrow value, not of the wide one that holds it.
             let texts = cast(values, &DataType::Utf8).map_err(failed)?;
             let narrow = texts.as_string::<i32>().iter();
-            written(narrow.map(|text| text.map(|t| t.parse().map_or(t.to_string(), value::python_float))).collect())
+            written(
+                narrow
+                    .map(|text| text.map(|t| t.parse().map_or(t.to_string(), value::python_float)))
+                    .collect(),
+            )
         }
         DataType::Float64 => {
             let floats = values.as_primitive::<Float64Type>();

@@ -8,9 +8,7 @@ use laguna_base::{Error, Result};
 
 use crate::arguments::Arguments;
 use crate::gather::Need;
-use crate::kind::{
-    AGGREGATE, Argument, COLUMN, CheckKind, LEAST, MAX, MIN, MOST, STRICT_MAX, STRICT_MIN,
-};
+use crate::kind::{AGGREGATE, Argument, COLUMN, CheckKind, LEAST, MAX, MIN, MOST, STRICT_MAX, STRICT_MIN};
 use crate::plan::{Binding, Known, LateTest, Plan};
 use crate::range::{self, Range};
 use crate::set_query::Answer;
@@ -20,11 +18,8 @@ use crate::verdict::Observation;
 const OF_VALUES: &[Argument] = &[COLUMN, MIN, MAX, STRICT_MIN, STRICT_MAX];
 const OF_NUMBERS: &[Argument] = &[COLUMN, LEAST, MOST, STRICT_MIN, STRICT_MAX];
 
-const BLANK: CheckKind = CheckKind {
-    arguments: OF_NUMBERS,
-    validate: |arguments| range::validate(arguments, false),
-    ..AGGREGATE
-};
+const BLANK: CheckKind =
+    CheckKind { arguments: OF_NUMBERS, validate: |arguments| range::validate(arguments, false), ..AGGREGATE };
 
 pub(super) const MIN_VALUE: CheckKind = CheckKind {
     name: "expect_column_min_to_be_between",
@@ -169,7 +164,8 @@ impl LateTest for Aggregate {
             Metric::Mean => moments.mean(),
             Metric::Stdev => moments.stdev(),
             Metric::Sum => Some(moments.sum()),
-            _ => (total > 0).then(|| moments.present as f64 / total as f64),
+            // Of no rows at all it is 0, as in Great Expectations.
+            _ => Some(if total > 0 { moments.present as f64 / total as f64 } else { 0.0 }),
         };
         let Some(number) = number.filter(|number| !number.is_nan()) else { return Ok(none()) };
         Ok(Observation {

@@ -143,7 +143,9 @@ impl LateTest for Sets {
         if self.rule != Rule::In {
             message.push(format!("{absent} values of the list are not in {name}"));
         }
-        let shown = |values: &[Value]| Value::from(values.iter().take(set_query::EXAMPLES).cloned().collect::<Vec<_>>());
+        let shown = |values: &[Value]| {
+            Value::from(values.iter().take(set_query::EXAMPLES).cloned().collect::<Vec<_>>())
+        };
         let mut details = serde_json::Map::new();
         let mut counted = Counted::default();
         if self.rule != Rule::Contain {
@@ -180,7 +182,12 @@ impl Sets {
             self.wanted.iter().filter_map(|literal| counts.key_of(literal)).collect();
         let beside: Vec<Value> = match self.rule {
             Rule::Contain => Vec::new(),
-            _ => counts.sorted_keys().into_iter().filter(|(key, _)| !members.contains(key)).map(|(_, v)| v).collect(),
+            _ => counts
+                .sorted_keys()
+                .into_iter()
+                .filter(|(key, _)| !members.contains(key))
+                .map(|(_, v)| v)
+                .collect(),
         };
         Sides { unexpected: beside.len() as u64, beside, absent }
     }

@@ -10,9 +10,9 @@ use laguna_base::{Error, Result};
 use serde_json::Value;
 
 use crate::arguments::Arguments;
+use crate::gather::counts::{Wholes, wholes};
 use crate::kind::{Argument, COLUMN, CheckKind, Form, VALUES as BASE, required};
 use crate::plan::{Binding, Plan, RowPlan, RowTest};
-use crate::gather::counts::{Wholes, wholes};
 use crate::value::{is_temporal, member, whole_scale};
 use crate::view::{View, any, failed, where_text};
 
@@ -183,7 +183,9 @@ fn whole_outside(values: &ArrayRef, members: &[i128], wanted: bool) -> Result<Bo
         Wholes::Narrow(narrow) => {
             let narrow = narrow.values();
             let members: Vec<i64> = members.iter().filter_map(|member| i64::try_from(*member).ok()).collect();
-            BooleanBuffer::collect_bool(narrow.len(), |row| members.binary_search(&narrow[row]).is_ok() != wanted)
+            BooleanBuffer::collect_bool(narrow.len(), |row| {
+                members.binary_search(&narrow[row]).is_ok() != wanted
+            })
         }
     })
 }

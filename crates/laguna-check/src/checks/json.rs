@@ -37,8 +37,12 @@ pub(super) const SCHEMA: CheckKind = CheckKind {
     main: Some("json_schema"),
     arguments: &[
         COLUMN,
-        required("json_schema", Form::Schema, "the JSON Schema; `format` is not looked at, references stay within it")
-            .or(&["schema"]),
+        required(
+            "json_schema",
+            Form::Schema,
+            "the JSON Schema; `format` is not looked at, references stay within it",
+        )
+        .or(&["schema"]),
     ],
     doc: "Each text is JSON that follows a JSON Schema; a text that is no JSON at all is an error of the check.",
     example: r#"{"json_schema": {"column": "payload", "json_schema": {"type": "object", "required": ["id"]}}}"#,
@@ -46,7 +50,11 @@ pub(super) const SCHEMA: CheckKind = CheckKind {
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?.only_text()?;
         let schema = Schema::compile(arguments.value("json_schema").unwrap_or(&Value::Null))?;
-        Ok(RowPlan::of_values(column, Follows { column, schema: Arc::new(schema) }, "do not follow the schema"))
+        Ok(RowPlan::of_values(
+            column,
+            Follows { column, schema: Arc::new(schema) },
+            "do not follow the schema",
+        ))
     },
     ..VALUES
 };

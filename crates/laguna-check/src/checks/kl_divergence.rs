@@ -70,8 +70,15 @@ pub(super) const KL_DIVERGENCE: CheckKind = CheckKind {
 /// What is expected.
 #[derive(Debug, Clone)]
 enum Partition {
-    Values { values: Vec<Value>, weights: Vec<f64> },
-    Bins { edges: Vec<f64>, weights: Vec<f64>, tails: Option<[f64; 2]> },
+    Values {
+        values: Vec<Value>,
+        weights: Vec<f64>,
+    },
+    Bins {
+        edges: Vec<f64>,
+        weights: Vec<f64>,
+        tails: Option<[f64; 2]>,
+    },
     /// The column's own values.
     OwnValues,
     /// The column's own histogram.
@@ -127,7 +134,9 @@ impl Partition {
         if let Some(values) = given.get("values").and_then(Value::as_array) {
             if values.len() == weights.len() && is_one(sum) {
                 if internal > 0.0 {
-                    return Err(Error::project("`internal_weight_holdout` cannot be used for discrete values"));
+                    return Err(Error::project(
+                        "`internal_weight_holdout` cannot be used for discrete values",
+                    ));
                 }
                 return Ok(Partition::Values { values: values.clone(), weights });
             }
@@ -188,8 +197,11 @@ impl LateTest for Divergence {
     fn judge(&self, known: &Known<'_>, _: &Answer) -> Result<Observation> {
         let present = known.moments().map_or(0, |moments| moments.present) as f64;
         let too_many = || {
-            Err(Error::failed(format!("{} has too many different values to be compared one by one", known.name(self.column)))
-                .hint("give `bins` for numbers, or fewer values"))
+            Err(Error::failed(format!(
+                "{} has too many different values to be compared one by one",
+                known.name(self.column)
+            ))
+            .hint("give `bins` for numbers, or fewer values"))
         };
         let (divergence, details) = match &self.partition {
             Partition::Bins { edges, weights, tails } => match known.bins() {
@@ -246,7 +258,8 @@ impl Divergence {
         let mut observed: Vec<f64> =
             values.iter().map(|value| counts.count_of_read(value).unwrap_or(0) as f64 / present).collect();
         let mut expected = weights.to_vec();
-        let keys: std::collections::HashSet<String> = values.iter().filter_map(|value| counts.key_of(value)).collect();
+        let keys: std::collections::HashSet<String> =
+            values.iter().filter_map(|value| counts.key_of(value)).collect();
         let known_keys = counts.sorted_keys();
         let extra: Vec<(Value, u64)> = known_keys
             .into_iter()
@@ -382,5 +395,7 @@ fn automatic(count: usize, at: impl Fn(&[usize]) -> Vec<Option<f64>>) -> Vec<f64
     };
     // An outlier among narrow quartiles asks for more bins than anyone could look at.
     let bins = bins.clamp(1.0, 100_000.0) as usize;
-    (0..=bins).map(|bin| if bin == bins { *high } else { low + (high - low) * bin as f64 / bins as f64 }).collect()
+    (0..=bins)
+        .map(|bin| if bin == bins { *high } else { low + (high - low) * bin as f64 / bins as f64 })
+        .collect()
 }

@@ -86,7 +86,10 @@ fn patterns(arguments: &Arguments) -> Result<Vec<Arc<Pattern>>> {
     if texts.is_empty() {
         return Err(Error::project("`like_pattern_list` is empty").hint("give at least one pattern"));
     }
-    texts.iter().map(|text| expression(text, escape).and_then(|found| Pattern::compile(&found)).map(Arc::new)).collect()
+    texts
+        .iter()
+        .map(|text| expression(text, escape).and_then(|found| Pattern::compile(&found)).map(Arc::new))
+        .collect()
 }
 
 /// The pattern as a regular expression for the whole value. Letters of ASCII match in both cases, as in SQLite, from

@@ -21,15 +21,22 @@ pub(super) const MOST_COMMON: CheckKind = CheckKind {
     arguments: &[
         COLUMN,
         required("value_set", Form::Values, "the list of values").or(&["values", "set"]),
-        optional("ties_okay", Form::Flag, "whether of several that are equally common one in the list is enough; else a tie fails")
-            .by_default("false"),
+        optional(
+            "ties_okay",
+            Form::Flag,
+            "whether of several that are equally common one in the list is enough; else a tie fails",
+        )
+        .by_default("false"),
     ],
     doc: "The value that stands in the column most often is among a list; of nothing there is none.",
     example: r#"{"most_common": {"column": "status", "value_set": ["closed"]}}"#,
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
         if !Counts::can(column.plain_type()) {
-            return Err(Error::project(format!("`{}` is {}, which cannot be counted", column.name, column.data_type)));
+            return Err(Error::project(format!(
+                "`{}` is {}, which cannot be counted",
+                column.name, column.data_type
+            )));
         }
         Ok(Plan::Late(Arc::new(MostCommon {
             column: column.index,
@@ -66,7 +73,8 @@ impl LateTest for MostCommon {
             false => self.members.iter().filter_map(|m| value::literal_sql(m, data_type)).collect(),
         };
         let members = if members.is_empty() { "NULL".to_string() } else { members.join(", ") };
-        let hit = format!("CASE WHEN {} IN ({members}) THEN 1 ELSE 0 END", value::compared_sql("k", data_type));
+        let hit =
+            format!("CASE WHEN {} IN ({members}) THEN 1 ELSE 0 END", value::compared_sql("k", data_type));
         let row = set_query::row("count(*) OVER ()", &hit, &["CAST(k AS VARCHAR)".to_string()]);
         Some(format!(
             "SELECT {row} FROM (SELECT k, n, max(n) OVER () AS most FROM (SELECT {key} AS k, count(*) AS n FROM {source} AS t \

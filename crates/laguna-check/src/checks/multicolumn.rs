@@ -118,9 +118,13 @@ impl RowTest for Sum {
             for column in &self.columns {
                 match wholes(view.values(*column)?)? {
                     Wholes::Narrow(narrow) => {
-                        sums.iter_mut().zip(narrow.values()).for_each(|(sum, value)| *sum += i128::from(*value));
+                        sums.iter_mut()
+                            .zip(narrow.values())
+                            .for_each(|(sum, value)| *sum += i128::from(*value));
                     }
-                    Wholes::Wide(wide) => sums.iter_mut().zip(wide.values()).for_each(|(sum, value)| *sum += value),
+                    Wholes::Wide(wide) => {
+                        sums.iter_mut().zip(wide.values()).for_each(|(sum, value)| *sum += value)
+                    }
                 }
             }
             return Ok(any(BooleanBuffer::collect_bool(rows, |row| {

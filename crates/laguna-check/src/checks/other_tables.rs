@@ -18,7 +18,9 @@ pub(super) const ROW_COUNT: CheckKind = CheckKind {
     short: "row_count_as",
     aliases: &["row_count_equal_other_table"],
     main: Some("other_table_name"),
-    arguments: &[required("other_table_name", Form::OtherTable, "the other table: `tier.table`").or(&["to", "table"])],
+    arguments: &[
+        required("other_table_name", Form::OtherTable, "the other table: `tier.table`").or(&["to", "table"])
+    ],
     condition: true,
     doc: "The table has as many rows as another one.",
     example: r#"{"row_count_as": "sanitized.airlines"}"#,
@@ -56,7 +58,9 @@ pub(super) const SAME_ROWS: CheckKind = CheckKind {
         let width = binding.schema.fields().len();
         let (left, right) = (columns(&base, width)?, columns(&comparison, width)?);
         if left != right {
-            return Err(Error::project(format!("the two queries of `same_rows` return {left} and {right} columns")));
+            return Err(Error::project(format!(
+                "the two queries of `same_rows` return {left} and {right} columns"
+            )));
         }
         Ok(Plan::Late(Arc::new(SameRows { base, comparison, width: left })))
     },
@@ -67,7 +71,8 @@ pub(super) const SAME_ROWS: CheckKind = CheckKind {
 fn columns(text: &str, width: usize) -> Result<usize> {
     let query = sql::parse(text)?;
     let unclear = || {
-        Error::project("a query of `same_rows` must name its columns").hint("write SELECT a, b FROM …, without *")
+        Error::project("a query of `same_rows` must name its columns")
+            .hint("write SELECT a, b FROM …, without *")
     };
     let SetExpr::Select(select) = query.body.as_ref() else { return Err(unclear()) };
     let mut count = 0;
@@ -135,10 +140,13 @@ impl LateTest for SameRows {
             side(&self.comparison, 0)
         );
         let sums = |sum: &str, n: u8| {
-            format!("SELECT {} FROM counted", set_query::row(&format!("COALESCE(sum({sum}), 0)"), &n.to_string(), &[]))
+            format!(
+                "SELECT {} FROM counted",
+                set_query::row(&format!("COALESCE(sum({sum}), 0)"), &n.to_string(), &[])
+            )
         };
         let texts: Vec<String> = names.iter().map(|name| format!("CAST({name} AS VARCHAR)")).collect();
-        let limit = known.examples.max(1);
+        let limit = set_query::at_most(known.examples);
         Some(format!(
             "WITH counted AS ({groups}) SELECT * FROM ({} UNION ALL {} UNION ALL {} \
              UNION ALL (SELECT {} FROM counted WHERE b > c LIMIT {limit}) \

@@ -76,7 +76,10 @@ fn method(arguments: &Arguments) -> Result<Method> {
 fn plan(arguments: &Arguments, binding: &Binding<'_>, rule: Rule) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let data_type = column.plain_type();
-    if !data_type.is_numeric() && !matches!(data_type, DataType::Boolean | DataType::Null) {
+    let fences = matches!(rule, Rule::Fences { .. });
+    if !data_type.is_numeric()
+        && !matches!((data_type, fences), (DataType::Null, _) | (DataType::Boolean, false))
+    {
         return Err(Error::project(format!("`{}` is {data_type}, not a number", column.name)));
     }
     Ok(Plan::Late(Arc::new(Far { column: column.index, rule })))
@@ -99,9 +102,20 @@ struct Far {
 enum Window {
     /// Nothing is far from anything.
     Everything,
-    Score { mean: f64, spread: f64, threshold: f64, double_sided: bool },
-    Between { low: f64, high: f64 },
-    Within { mean: f64, distance: f64 },
+    Score {
+        mean: f64,
+        spread: f64,
+        threshold: f64,
+        double_sided: bool,
+    },
+    Between {
+        low: f64,
+        high: f64,
+    },
+    Within {
+        mean: f64,
+        distance: f64,
+    },
     Exactly(f64),
 }
 
@@ -162,8 +176,10 @@ impl Far {
                 }
                 let count = series.len();
                 let places = quartile_places(count);
-                let found = series.at_ranks(&places.iter().flat_map(|(low, high, _)| [*low, *high]).collect::<Vec<_>>());
-                let quartile = |at: usize| Some(interpolated(found[2 * at]?, found[2 * at + 1]?, places[at].2));
+                let found = series
+                    .at_ranks(&places.iter().flat_map(|(low, high, _)| [*low, *high]).collect::<Vec<_>>());
+                let quartile =
+                    |at: usize| Some(interpolated(found[2 * at]?, found[2 * at + 1]?, places[at].2));
                 match (quartile(0), quartile(1)) {
                     (Some(first), Some(third)) if first.is_finite() && third.is_finite() => {
                         let reach = multiplier * (third - first);
@@ -196,7 +212,7 @@ impl LateTest for Far {
         let key = set_query::key_of(known.schema, self.column, "t");
         let value = format!("CAST({key} AS DOUBLE)");
         let row = set_query::row("count(*) OVER ()", "1", &[format!("CAST({key} AS VARCHAR)")]);
-        let limit = known.examples.max(1);
+        let limit = set_query::at_most(known.examples);
         if let Some(window) = self.window(known) {
             let outside = window.outside(&value)?;
             return Some(format!("SELECT {row} FROM {source} AS t WHERE {outside} LIMIT {limit}"));
@@ -208,7 +224,8 @@ impl LateTest for Far {
         let quartile = |(low, high, part): (usize, usize, f64)| {
             format!("({} + ({} - {}) * ({part:?}))", at(low), at(high), at(low))
         };
-        let fences = format!("SELECT {} AS q1, {} AS q3 FROM ({ranked}) AS ranked", quartile(first), quartile(third));
+        let fences =
+            format!("SELECT {} AS q1, {} AS q3 FROM ({ranked}) AS ranked", quartile(first), quartile(third));
         Some(format!(
             "SELECT {row} FROM {source} AS t CROSS JOIN ({fences}) AS f \
              WHERE {value} < f.q1 - ({multiplier:?}) * (f.q3 - f.q1) OR {value} > f.q3 + ({multiplier:?}) * (f.q3 - f.q1) \

@@ -69,7 +69,8 @@ pub(super) const IN_SET: CheckKind = CheckKind {
     arguments: &[
         A,
         B,
-        required("value_pairs_set", Form::Pairs, "the pairs; null in one stands for a missing value").or(&["pairs"]),
+        required("value_pairs_set", Form::Pairs, "the pairs; null in one stands for a missing value")
+            .or(&["pairs"]),
         IGNORE,
     ],
     nulls: "Rows where both are missing are not looked at; else a missing value is the null of a pair.",
@@ -124,12 +125,7 @@ fn row_plan(arguments: &Arguments, columns: [usize; 2], test: Arc<dyn RowTest>, 
     }))
 }
 
-fn plan(
-    arguments: &Arguments,
-    binding: &Binding<'_>,
-    comparison: Comparison,
-    says: &str,
-) -> Result<Plan> {
+fn plan(arguments: &Arguments, binding: &Binding<'_>, comparison: Comparison, says: &str) -> Result<Plan> {
     let columns = columns(arguments, binding)?;
     let [a, b] = columns.map(|column| binding.schema.field(column).data_type());
     if comparison != Comparison::Equal && !compare::comparable(a, b) {

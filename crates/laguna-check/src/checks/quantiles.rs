@@ -60,7 +60,8 @@ pub(super) const QUANTILES: CheckKind = CheckKind {
     validate: |arguments| wanted(arguments).and(interpolation(arguments)).map(drop),
     plan: |arguments, binding| {
         let column = ordered(arguments, binding)?;
-        if value::is_temporal(binding.schema.field(column).data_type()) {
+        let data_type = binding.schema.field(column).data_type();
+        if value::is_temporal(data_type) || data_type == &arrow::datatypes::DataType::Boolean {
             return Err(Error::project(format!(
                 "`{}` is {}, not a number",
                 binding.schema.field(column).name(),
@@ -83,9 +84,8 @@ fn wanted(arguments: &Arguments) -> Result<Vec<Wanted>> {
     let ranges = arguments.value("quantile_ranges");
     let list = |name: &str| {
         ranges.and_then(|ranges| ranges.get(name)).and_then(Value::as_array).ok_or_else(|| {
-            Error::project(format!("`quantile_ranges` needs the list `{name}`")).hint(
-                "as in {\"quantiles\": [0.5], \"value_ranges\": [[0, 10]]}",
-            )
+            Error::project(format!("`quantile_ranges` needs the list `{name}`"))
+                .hint("as in {\"quantiles\": [0.5], \"value_ranges\": [[0, 10]]}")
         })
     };
     let (quantiles, bounds) = (list("quantiles")?, list("value_ranges")?);
@@ -288,7 +288,8 @@ impl LateTest for Quantiles {
         if known.moments()?.present == 0 {
             return None;
         }
-        let mut places: Vec<usize> = self.places(known).iter().flat_map(|(low, high, _)| [*low, *high]).collect();
+        let mut places: Vec<usize> =
+            self.places(known).iter().flat_map(|(low, high, _)| [*low, *high]).collect();
         places.sort_unstable();
         places.dedup();
         places_sql(known, self.column, source, &places)
@@ -303,10 +304,15 @@ impl LateTest for Quantiles {
             .enumerate()
             .map(|(at, (_, _, part))| Some(interpolated(found[2 * at]?, found[2 * at + 1]?, *part)))
             .collect();
-        let success: Vec<bool> =
-            self.wanted.iter().zip(&values).map(|((_, low, high), value)| within(*value, *low, *high)).collect();
+        let success: Vec<bool> = self
+            .wanted
+            .iter()
+            .zip(&values)
+            .map(|((_, low, high), value)| within(*value, *low, *high))
+            .collect();
         let shares: Vec<f64> = self.wanted.iter().map(|(share, _, _)| *share).collect();
-        let shown: Vec<Value> = values.iter().map(|value| value.map_or(Value::Null, value::json_of_float)).collect();
+        let shown: Vec<Value> =
+            values.iter().map(|value| value.map_or(Value::Null, value::json_of_float)).collect();
         let failed = success.iter().filter(|success| !**success).count();
         Ok(Observation {
             success: failed == 0,
@@ -324,6 +330,7 @@ impl LateTest for Quantiles {
 /// Between the bounds, or as near to one as Great Expectations lets pass.
 fn within(value: Option<f64>, low: Option<f64>, high: Option<f64>) -> bool {
     let Some(value) = value else { return false };
-    let near = |bound: Option<f64>| bound.is_some_and(|bound| (value - bound).abs() <= 1e-8 + 1e-4 * bound.abs());
+    let near =
+        |bound: Option<f64>| bound.is_some_and(|bound| (value - bound).abs() <= 1e-8 + 1e-4 * bound.abs());
     near(low) || near(high) || (low.is_none_or(|low| low <= value) && high.is_none_or(|high| value <= high))
 }

@@ -13,12 +13,15 @@ pub(super) const SQL: CheckKind = CheckKind {
     ],
     doc: "A query returns no rows: those it returns are failures. `SELECT * FROM this WHERE …` is judged row by row in the pass that writes.",
     example: r#"{"sql": "SELECT * FROM this WHERE departures < 0"}"#,
-    validate: |arguments| sql::references(&sql::batch_as_this(arguments.required("unexpected_rows_query")?)).map(drop),
+    validate: |arguments| {
+        sql::references(&sql::batch_as_this(arguments.required("unexpected_rows_query")?)).map(drop)
+    },
     plan: |arguments, binding| {
         let text = sql::batch_as_this(arguments.required("unexpected_rows_query")?);
         Ok(match sql::row_test(&text, binding)? {
-            Some((test, columns)) => Plan::Row(RowPlan {
-                columns,
+            // A row that fails is shown whole.
+            Some(test) => Plan::Row(RowPlan {
+                columns: (0..binding.schema.fields().len()).collect(),
                 ignore: Ignore::Never,
                 shows: Shows::Row,
                 test,

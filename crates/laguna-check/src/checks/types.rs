@@ -38,7 +38,12 @@ pub(super) const IN_TYPES: CheckKind = CheckKind {
     main: Some("type_list"),
     arguments: &[
         COLUMN,
-        optional("type_list", Form::Texts, "names of types, of which one must hold; without them every type passes").or(&["types"]),
+        optional(
+            "type_list",
+            Form::Texts,
+            "names of types, of which one must hold; without them every type passes",
+        )
+        .or(&["types"]),
     ],
     doc: "The values are of one of several types.",
     example: r#"{"of_types": {"column": "delay", "type_list": ["int64", "float64"]}}"#,
@@ -76,8 +81,10 @@ fn plan(column: usize, data_type: &DataType, wanted: Option<Vec<String>>) -> Pla
     let success = wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| is(data_type, wanted)));
     let sql = wanted.as_ref().is_some_and(|wanted| wanted.iter().any(|wanted| is_sql(wanted)));
     let object = |wanted: &String| matches!(wanted.as_str(), "object" | "object_" | "O");
-    // As pandas has it, a text is an object, of which each value has its own type.
-    let each = data_type.is_string() && !sql && wanted.as_ref().is_some_and(|wanted| !wanted.iter().any(object));
+    // As pandas has it, a text is an object, of which each value has its own type; nothing has none.
+    let each = (data_type.is_string() || data_type == &DataType::Null)
+        && !sql
+        && wanted.as_ref().is_some_and(|wanted| !wanted.iter().any(object));
     if each {
         let names = wanted.unwrap_or_default().join(" or ");
         return RowPlan::of_values(column, OfType { success }, format!("are not {names}"));
@@ -115,7 +122,8 @@ impl TableTest for Found {
 
 /// Whether a name is one of SQL's: those are written in capitals.
 fn is_sql(name: &str) -> bool {
-    name.len() > 1 && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "_ (),".contains(c))
+    name.len() > 1
+        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "_ (),".contains(c))
 }
 
 /// The name without its parameters: `VARCHAR(20)` is `varchar`, `datetime64[ns]` is `datetime64`.
@@ -152,20 +160,36 @@ fn is(data_type: &DataType, wanted: &str) -> bool {
         (DataType::Float16, _) => &["float16"],
         (DataType::Float32, true) => &["real", "float", "float4"],
         (DataType::Float32, false) => &["float32", "floattype", "real"],
-        (DataType::Float64, true) => &["double", "double_precision", "double precision", "float", "float8", "real"],
+        (DataType::Float64, true) => {
+            &["double", "double_precision", "double precision", "float", "float8", "real"]
+        }
         (DataType::Float64, false) => &["float64", "float", "float_", "double", "doubletype"],
         (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, true) => {
             &["text", "varchar", "char", "string", "nvarchar", "clob", "character varying", "nchar"]
         }
         (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, false) => &[
-            "str", "str_", "string_types", "string", "stringdtype", "stringtype", "object", "object_", "utf8", "text", "varchar",
+            "str",
+            "str_",
+            "string_types",
+            "string",
+            "stringdtype",
+            "stringtype",
+            "object",
+            "object_",
+            "utf8",
+            "text",
+            "varchar",
         ],
         (DataType::Timestamp(_, None), true) => &["timestamp", "datetime", "timestamp without time zone"],
         (DataType::Timestamp(_, Some(_)), true) => {
             &["timestamp", "timestamptz", "timestamp with time zone", "datetime"]
         }
         (DataType::Timestamp(unit, None), false) => {
-            return unit_fits(wanted, *unit) && matches!(stem.as_str(), "datetime64" | "timestamptype" | "timestampntztype" | "timestamp_ntz");
+            return unit_fits(wanted, *unit)
+                && matches!(
+                    stem.as_str(),
+                    "datetime64" | "timestamptype" | "timestampntztype" | "timestamp_ntz"
+                );
         }
         (DataType::Timestamp(unit, Some(zone)), false) => {
             let zoned = match wanted.split_once(',') {
@@ -174,14 +198,21 @@ fn is(data_type: &DataType, wanted: &str) -> bool {
             };
             return unit_fits(wanted, *unit)
                 && zoned
-                && matches!(stem.as_str(), "timestamp" | "datetime64" | "timestamptype" | "timestamptz" | "datetimetzdtype");
+                && matches!(
+                    stem.as_str(),
+                    "timestamp" | "datetime64" | "timestamptype" | "timestamptz" | "datetimetzdtype"
+                );
         }
         (DataType::Date32 | DataType::Date64, true) => &["date"],
         (DataType::Date32 | DataType::Date64, false) => &["date", "datetype", "object", "object_"],
         (t, true) if t.is_decimal() => &["decimal", "numeric"],
         (t, false) if t.is_decimal() => &["decimal", "decimaltype", "object", "object_"],
-        (t, _) if t.is_binary() => &["bytes", "binary", "binarytype", "blob", "bytea", "varbinary", "object", "object_"],
-        (DataType::List(_) | DataType::LargeList(_), _) => &["list", "array", "arraytype", "object", "object_"],
+        (t, _) if t.is_binary() => {
+            &["bytes", "binary", "binarytype", "blob", "bytea", "varbinary", "object", "object_"]
+        }
+        (DataType::List(_) | DataType::LargeList(_), _) => {
+            &["list", "array", "arraytype", "object", "object_"]
+        }
         (DataType::Struct(_), _) => &["struct", "structtype", "dict", "object", "object_"],
         (DataType::Null, _) => &["none", "null", "object", "object_"],
         _ => &[],
@@ -189,7 +220,8 @@ fn is(data_type: &DataType, wanted: &str) -> bool {
     // `O` is numpy's letter for objects; `Int64` with a capital is Arrow's name, and that of nullable pandas columns.
     let object = wanted == "O" && names.contains(&"object");
     let capital = !sql && wanted.starts_with(|c: char| c.is_ascii_uppercase()) && !wanted.ends_with("Type");
-    let arrow = capital && data_type.to_string() != wanted && (data_type.is_integer() || data_type.is_floating());
+    let arrow =
+        capital && data_type.to_string() != wanted && (data_type.is_integer() || data_type.is_floating());
     object || (!arrow && names.contains(&stem.as_str()))
 }
 

@@ -25,8 +25,15 @@ pub(crate) const PARSERS: [&str; 4] =
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Condition {
     Compare(Term, Operator, Term),
-    In { term: Term, list: Vec<Value>, wanted: bool },
-    Missing { term: Term, wanted: bool },
+    In {
+        term: Term,
+        list: Vec<Value>,
+        wanted: bool,
+    },
+    Missing {
+        term: Term,
+        wanted: bool,
+    },
     /// A column of true and false.
     Truth(Term),
     All(Vec<Condition>),
@@ -156,7 +163,7 @@ impl Condition {
                 let term = term.written(schema)?;
                 match (term.class, &term.data_type) {
                     (Class::Nothing, _) => Ok("false".to_string()),
-                    (_, Some(DataType::Boolean)) => Ok(format!("COALESCE({}, false)", term.sql)),
+                    (_, Some(DataType::Boolean)) => Ok(format!("({} IS TRUE)", term.sql)),
                     _ => Err(Error::project("a row condition must be true or false")
                         .hint("compare the column with a value, as in amount > 0")),
                 }
@@ -202,8 +209,9 @@ fn compare(left: &Term, operator: Operator, right: &Term, schema: &SchemaRef) ->
     if a.class != b.class || a.class == Class::Other {
         return strangers(&left.shown(), &right.shown());
     }
-    let missing = operator == Operator::Unequal;
-    Ok(format!("COALESCE({} {} {}, {missing})", a.sql, operator.sql(), b.sql))
+    // Of the operators only `!=` holds of a missing value.
+    let of_missing = if operator == Operator::Unequal { "IS NOT FALSE" } else { "IS TRUE" };
+    Ok(format!("(({} {} {}) {of_missing})", a.sql, operator.sql(), b.sql))
 }
 
 fn is_in(term: &Term, list: &[Value], wanted: bool, schema: &SchemaRef) -> Result<String> {
@@ -219,8 +227,10 @@ fn is_in(term: &Term, list: &[Value], wanted: bool, schema: &SchemaRef) -> Resul
     if members.is_empty() || matches!(column.class, Class::Nothing | Class::Other) {
         return Ok((!wanted).to_string());
     }
-    let not = if wanted { "" } else { "NOT " };
-    Ok(format!("COALESCE({} {not}IN ({members}), {})", column.sql, !wanted))
+    Ok(match wanted {
+        true => format!("(({} IN ({members})) IS TRUE)", column.sql),
+        false => format!("(({} NOT IN ({members})) IS NOT FALSE)", column.sql),
+    })
 }
 
 /// A literal as SQL of the column's type; `None` when no value of that type can equal it.
@@ -235,9 +245,7 @@ fn fitted(literal: &Value, column: &Written) -> Result<Option<Written>> {
             let sql = number_sql(number);
             written(if single { format!("CAST({sql} AS REAL)") } else { sql }, Class::Number)
         }
-        (Value::String(text), Class::Text) => {
-            written(format!("'{}'", text.replace('\'', "''")), Class::Text)
-        }
+        (Value::String(text), Class::Text) => written(format!("'{}'", text.replace('\'', "''")), Class::Text),
         (Value::String(text), Class::Time) => match (instant(text), &column.data_type) {
             (Some(_), Some(data_type)) => match value::whole(literal, data_type) {
                 Some((whole, true)) => written(whole.to_string(), Class::Time),
@@ -245,8 +253,10 @@ fn fitted(literal: &Value, column: &Written) -> Result<Option<Written>> {
                 Some((whole, false)) => written(format!("{whole}.5"), Class::Time),
                 None => Ok(None),
             },
-            _ => Err(Error::project(format!("`{text}` in the row condition is neither a date nor a timestamp"))
-                .hint("write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00")),
+            _ => Err(Error::project(format!(
+                "`{text}` in the row condition is neither a date nor a timestamp"
+            ))
+            .hint("write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00")),
         },
         _ => Ok(None),
     }
@@ -274,7 +284,9 @@ impl Term {
                 let quoted = format!("\"{}\"", name.replace('"', "\"\""));
                 let sql = match data_type {
                     // NaN is missing.
-                    t if t.is_floating() => format!("(CASE WHEN isnan({quoted}) THEN NULL ELSE {quoted} END)"),
+                    t if t.is_floating() => {
+                        format!("(CASE WHEN isnan({quoted}) THEN NULL ELSE {quoted} END)")
+                    }
                     DataType::Date32 => format!("CAST({quoted} AS INTEGER)"),
                     _ if class == Class::Time => format!("CAST({quoted} AS BIGINT)"),
                     _ => quoted,
@@ -288,9 +300,11 @@ impl Term {
                 let sql = format!("'{}'", text.replace('\'', "''"));
                 Ok(Written { sql, class: Class::Text, data_type: None })
             }
-            Term::Literal(Value::Bool(flag)) => {
-                Ok(Written { sql: flag.to_string(), class: Class::Number, data_type: Some(DataType::Boolean) })
-            }
+            Term::Literal(Value::Bool(flag)) => Ok(Written {
+                sql: flag.to_string(),
+                class: Class::Number,
+                data_type: Some(DataType::Boolean),
+            }),
             Term::Literal(_) => {
                 Ok(Written { sql: "NULL".to_string(), class: Class::Nothing, data_type: None })
             }

@@ -14,7 +14,9 @@ pub(super) fn read(given: &Value) -> Result<Condition> {
     let mut count = 0;
     let condition = one(given, Place::Top, &mut count)?;
     if count > MOST {
-        return Err(Error::project(format!("a row condition holds {count} conditions; at most {MOST} may stand in one")));
+        return Err(Error::project(format!(
+            "a row condition holds {count} conditions; at most {MOST} may stand in one"
+        )));
     }
     Ok(condition)
 }
@@ -48,10 +50,14 @@ fn one(given: &Value, place: Place, count: &mut usize) -> Result<Condition> {
             only(map, &["type", "conditions"])?;
             if kind == "or" && place != Place::Top {
                 let outer = if place == Place::And { "and" } else { "or" };
-                return Err(Error::project(format!("an `or` cannot stand inside an `{outer}` of a row condition")));
+                return Err(Error::project(format!(
+                    "an `or` cannot stand inside an `{outer}` of a row condition"
+                )));
             }
             let Some(parts) = map.get("conditions").and_then(Value::as_array) else {
-                return Err(Error::project(format!("`{kind}` of a row condition needs the list `conditions`")));
+                return Err(Error::project(format!(
+                    "`{kind}` of a row condition needs the list `conditions`"
+                )));
             };
             let place = if kind == "and" { Place::And } else { Place::Or };
             let parts = parts.iter().map(|part| one(part, place, count)).collect::<Result<Vec<_>>>()?;
@@ -80,7 +86,9 @@ fn comparison(map: &Map<String, Value>) -> Result<Condition> {
     let parameter = map.get("parameter").unwrap_or(&Value::Null);
     if let "IN" | "NOT_IN" = operator {
         let Some(list) = parameter.as_array() else {
-            return Err(Error::project(format!("`{operator}` of a row condition needs a list as `parameter`")));
+            return Err(Error::project(format!(
+                "`{operator}` of a row condition needs a list as `parameter`"
+            )));
         };
         let texts = list.iter().filter(|member| member.is_string()).count();
         let numbers = list.iter().filter(|member| member.is_number() || member.is_boolean()).count();

@@ -45,7 +45,9 @@ pub(super) fn great_expectations(text: &str) -> Result<Condition> {
             },
             Some(Token::Name(name)) if name == "date" => {
                 reader.expect("(")?;
-                let Some(Token::Text(date)) = reader.next() else { return Err(reader.wrong("a date in quotes")) };
+                let Some(Token::Text(date)) = reader.next() else {
+                    return Err(reader.wrong("a date in quotes"));
+                };
                 reader.expect(")")?;
                 Value::String(date)
             }
@@ -68,8 +70,10 @@ enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 21] =
-    ["==", "!=", "<=", ">=", "**", "//", "<", ">", "(", ")", "[", "]", ",", ".", "&", "|", "~", "+", "-", "*", "/"];
+const SIGNS: [&str; 21] = [
+    "==", "!=", "<=", ">=", "**", "//", "<", ">", "(", ")", "[", "]", ",", ".", "&", "|", "~", "+", "-", "*",
+    "/",
+];
 
 fn tokens(text: &str) -> Result<Vec<Token>> {
     let mut tokens = Vec::new();

@@ -88,7 +88,9 @@ impl Counts {
                     }) += 1;
                 };
                 match wholes(values)? {
-                    Wholes::Narrow(narrow) => narrow.iter().flatten().for_each(|value| add(i128::from(value))),
+                    Wholes::Narrow(narrow) => {
+                        narrow.iter().flatten().for_each(|value| add(i128::from(value)))
+                    }
                     Wholes::Wide(wide) => wide.iter().flatten().for_each(add),
                 }
             }
@@ -142,14 +144,17 @@ impl Counts {
         match &self.held {
             Held::Nothing => Vec::new(),
             Held::Text(counts) => {
-                let mut all: Vec<(&str, u64)> = counts.iter().map(|(key, count)| (key.as_ref(), *count)).collect();
+                let mut all: Vec<(&str, u64)> =
+                    counts.iter().map(|(key, count)| (key.as_ref(), *count)).collect();
                 all.sort_unstable();
                 all.into_iter().map(|(key, count)| (Value::from(key), count)).collect()
             }
             Held::Whole(counts) => {
                 let mut all: Vec<(i128, u64)> = counts.iter().map(|(key, count)| (*key, *count)).collect();
                 all.sort_unstable();
-                all.into_iter().map(|(key, count)| (value::json_of_whole(key, &self.data_type), count)).collect()
+                all.into_iter()
+                    .map(|(key, count)| (value::json_of_whole(key, &self.data_type), count))
+                    .collect()
             }
             Held::Float(counts) => {
                 let mut all: Vec<(f64, u64)> =
@@ -210,12 +215,16 @@ impl Counts {
             Held::Whole(counts) => {
                 let mut all: Vec<i128> = counts.keys().copied().collect();
                 all.sort_unstable();
-                all.into_iter().map(|key| (key.to_string(), value::json_of_whole(key, &self.data_type))).collect()
+                all.into_iter()
+                    .map(|key| (key.to_string(), value::json_of_whole(key, &self.data_type)))
+                    .collect()
             }
             Held::Float(counts) => {
                 let mut all: Vec<u64> = counts.keys().copied().collect();
                 all.sort_unstable_by(|a, b| f64::from_bits(*a).total_cmp(&f64::from_bits(*b)));
-                all.into_iter().map(|key| (key.to_string(), value::json_of_float(f64::from_bits(key)))).collect()
+                all.into_iter()
+                    .map(|key| (key.to_string(), value::json_of_float(f64::from_bits(key))))
+                    .collect()
             }
         }
     }

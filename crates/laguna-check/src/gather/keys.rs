@@ -115,8 +115,13 @@ impl Keys {
         let Some(rows) = self.rows.as_ref().filter(|_| !self.overflowed) else { return Vec::new() };
         let mut seen = HashSet::with_capacity(self.hashes.len());
         let twice: HashSet<u64> = self.hashes.iter().copied().filter(|hash| !seen.insert(*hash)).collect();
-        let found: Vec<u64> =
-            self.hashes.iter().zip(rows).filter(|(hash, _)| twice.contains(hash)).map(|(_, row)| *row).collect();
+        let found: Vec<u64> = self
+            .hashes
+            .iter()
+            .zip(rows)
+            .filter(|(hash, _)| twice.contains(hash))
+            .map(|(_, row)| *row)
+            .collect();
         if found.len() as u64 == total { found } else { Vec::new() }
     }
 }

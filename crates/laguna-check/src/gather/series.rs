@@ -6,8 +6,8 @@ use arrow::datatypes::{DataType, Float64Type};
 use laguna_base::Result;
 use serde_json::Value;
 
-use super::counts::{Wholes, wholes};
 use super::Room;
+use super::counts::{Wholes, wholes};
 use crate::value::{self, is_temporal, whole_scale};
 use crate::view::{View, failed};
 
@@ -57,7 +57,9 @@ impl Series {
         }
         match &mut self.numbers {
             Numbers::Whole(numbers) => match wholes(values)? {
-                Wholes::Narrow(narrow) if narrow.null_count() == 0 => numbers.extend_from_slice(narrow.values()),
+                Wholes::Narrow(narrow) if narrow.null_count() == 0 => {
+                    numbers.extend_from_slice(narrow.values())
+                }
                 Wholes::Narrow(narrow) => numbers.extend(narrow.iter().flatten()),
                 Wholes::Wide(wide) => numbers.extend(wide.iter().flatten().map(|value| value as i64)),
             },

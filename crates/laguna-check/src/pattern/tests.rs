@@ -32,8 +32,12 @@ fn patterns_mean_what_they_mean_in_python() {
         (r"\<b\>", "<b>", true),
         (r"(?i)straße", "STRAßE", true),
         (r"\u00e9\x41", "éA", true),
-        (r"(?#note)a(?x: b  # comment
-)c", "abc", true),
+        (
+            r"(?#note)a(?x: b  # comment
+)c",
+            "abc",
+            true,
+        ),
         (r"^(a)?(?(1)b|c)$", "ab", true),
         (r"(?>a+)b", "aaab", true),
         ("(?s)a.b", "a\nb", true),

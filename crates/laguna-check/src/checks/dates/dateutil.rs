@@ -19,12 +19,23 @@ const MONTHS: [&[&str]; 12] = [
     &["dec", "december"],
 ];
 const WEEKDAYS: [&str; 14] = [
-    "mon", "monday", "tue", "tuesday", "wed", "wednesday", "thu", "thursday", "fri", "friday", "sat", "saturday", "sun",
+    "mon",
+    "monday",
+    "tue",
+    "tuesday",
+    "wed",
+    "wednesday",
+    "thu",
+    "thursday",
+    "fri",
+    "friday",
+    "sat",
+    "saturday",
+    "sun",
     "sunday",
 ];
-const JUMP: [&str; 18] = [
-    " ", ".", ",", ";", "-", "/", "'", "at", "on", "and", "ad", "m", "t", "of", "st", "nd", "rd", "th",
-];
+const JUMP: [&str; 18] =
+    [" ", ".", ",", ";", "-", "/", "'", "at", "on", "and", "ad", "m", "t", "of", "st", "nd", "rd", "th"];
 
 /// Longer texts are no dates, and reading them would cost.
 const LONGEST: usize = 1000;
@@ -298,7 +309,8 @@ impl Reader {
             Some(at + 2)
         } else if at > 0 && labelled(at - 1) {
             Some(at - 1)
-        } else if at > 1 && at + 1 == self.tokens.len() && self.token(at - 1) == Some(" ") && labelled(at - 2) {
+        } else if at > 1 && at + 1 == self.tokens.len() && self.token(at - 1) == Some(" ") && labelled(at - 2)
+        {
             Some(at - 2)
         } else {
             None
@@ -471,7 +483,8 @@ impl Ymd {
     fn could_be_day(&self, value: f64) -> Found<bool> {
         let Some(month) = self.month else { return Some((1.0..=31.0).contains(&value)) };
         let year = self.year.map_or(2000, |at| self.values[at]);
-        let first = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(self.values[month]).ok()?, 1)?;
+        let first =
+            NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(self.values[month]).ok()?, 1)?;
         Some(value >= 1.0 && first.with_day(value as u32).is_some())
     }
 
@@ -599,16 +612,46 @@ mod tests {
     #[test]
     fn texts_are_dates_where_dateutil_says_so() {
         for good in [
-            "2024-01-02", "03/06/09", "21 June 2014", "Thu Sep 25 10:36:28 2003", "2003-09-25T10:49:41.5-03:00", "10am",
-            "20030925T104941", "199709020908", "Sep 25 2003", "25 of September 2003", "1996.July.10 AD 12:08 PM", "10h36m28.5s",
-            "Wed, July 10, '96", "5", "2003-09-25 10:49 GMT+3", "Jan 1 1999 11:23:34.578", "0031-01-01", "Monday", "12:00 PM PST",
-            "2016-05-01 23:59:59.123456789", "1 1 2020",
+            "2024-01-02",
+            "03/06/09",
+            "21 June 2014",
+            "Thu Sep 25 10:36:28 2003",
+            "2003-09-25T10:49:41.5-03:00",
+            "10am",
+            "20030925T104941",
+            "199709020908",
+            "Sep 25 2003",
+            "25 of September 2003",
+            "1996.July.10 AD 12:08 PM",
+            "10h36m28.5s",
+            "Wed, July 10, '96",
+            "5",
+            "2003-09-25 10:49 GMT+3",
+            "Jan 1 1999 11:23:34.578",
+            "0031-01-01",
+            "Monday",
+            "12:00 PM PST",
+            "2024-01-01-01-01",
+            "2016-05-01 23:59:59.123456789",
+            "1 1 2020",
         ] {
             assert!(reads(good), "{good}");
         }
         for wrong in [
-            "", "quack", "2024-13-45", "31 Feb 2020", "25:00", "a", "99999999999", "2024-01-01-01-01", "12:61", "not a date 5",
-            "1/2/3/4/5", "am", "..", "inf", "nan",
+            "",
+            "quack",
+            "2024-13-45",
+            "31 Feb 2020",
+            "25:00",
+            "a",
+            "99999999999",
+            "12:61",
+            "not a date 5",
+            "1/2/3/4/5",
+            "am",
+            "..",
+            "inf",
+            "nan",
         ] {
             assert!(!reads(wrong), "{wrong}");
         }

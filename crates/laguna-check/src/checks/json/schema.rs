@@ -16,8 +16,18 @@ const DEPTH: usize = 200;
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 
 /// Keywords whose value is a schema.
-const ONE: [&str; 10] =
-    ["not", "if", "then", "else", "contains", "propertyNames", "additionalProperties", "additionalItems", "items", "unevaluatedItems"];
+const ONE: [&str; 10] = [
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "propertyNames",
+    "additionalProperties",
+    "additionalItems",
+    "items",
+    "unevaluatedItems",
+];
 /// Keywords whose value is a list of schemas.
 const SEVERAL: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value maps names to schemas.
@@ -66,7 +76,8 @@ impl Schema {
             other => return Err(wrong(format!("{other} is neither an object nor true or false"))),
         };
         if let Some(types) = map.get("type") {
-            let names: Vec<&Value> = types.as_array().map_or_else(|| vec![types], |list| list.iter().collect());
+            let names: Vec<&Value> =
+                types.as_array().map_or_else(|| vec![types], |list| list.iter().collect());
             for name in names {
                 let text = name.as_str().unwrap_or_default();
                 if !TYPES.contains(&text) {
@@ -90,7 +101,8 @@ impl Schema {
             }
         }
         for key in ["maxLength", "minLength", "maxItems", "minItems", "maxProperties", "minProperties"] {
-            if map.get(key).is_some_and(|value| !value.as_f64().is_some_and(|n| n >= 0.0 && n.fract() == 0.0)) {
+            if map.get(key).is_some_and(|value| !value.as_f64().is_some_and(|n| n >= 0.0 && n.fract() == 0.0))
+            {
                 return Err(wrong(format!("`{key}` must be a whole number")));
             }
         }
@@ -140,7 +152,8 @@ impl Schema {
 
     /// The part that a reference names.
     fn resolve(&self, reference: &str) -> Result<&Value> {
-        let unknown = || Error::project(format!("the reference `{reference}` of the JSON Schema leads nowhere here"));
+        let unknown =
+            || Error::project(format!("the reference `{reference}` of the JSON Schema leads nowhere here"));
         if let Some(pointer) = reference.strip_prefix('#') {
             if pointer.is_empty() || pointer.starts_with('/') {
                 return self.root.pointer(pointer).ok_or_else(unknown);
@@ -162,7 +175,11 @@ fn identified<'a>(schema: &'a Value, name: &str, depth: usize) -> Option<&'a Val
     within(schema, depth, &|map| map.get("$id").or(map.get("id")).and_then(Value::as_str) == Some(name))
 }
 
-fn within<'a>(schema: &'a Value, depth: usize, is: &dyn Fn(&Map<String, Value>) -> bool) -> Option<&'a Value> {
+fn within<'a>(
+    schema: &'a Value,
+    depth: usize,
+    is: &dyn Fn(&Map<String, Value>) -> bool,
+) -> Option<&'a Value> {
     match schema {
         _ if depth > DEPTH => None,
         Value::Object(map) if is(map) => Some(schema),
@@ -201,7 +218,10 @@ impl Judge<'_> {
         }
         Ok(is_of_type(map, value)
             && map.get("const").is_none_or(|only| same(only, value))
-            && map.get("enum").and_then(Value::as_array).is_none_or(|list| list.iter().any(|one| same(one, value)))
+            && map
+                .get("enum")
+                .and_then(Value::as_array)
+                .is_none_or(|list| list.iter().any(|one| same(one, value)))
             && self.combined(map, value)?
             && match value {
                 Value::Number(_) => of_number(map, value),
@@ -300,9 +320,17 @@ impl Judge<'_> {
             return Ok(false);
         }
         let names = |value: &Value| -> Vec<String> {
-            value.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_string)).collect()
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|name| name.as_str().map(str::to_string))
+                .collect()
         };
-        if map.get("required").is_some_and(|required| names(required).iter().any(|name| !members.contains_key(name))) {
+        if map
+            .get("required")
+            .is_some_and(|required| names(required).iter().any(|name| !members.contains_key(name)))
+        {
             return Ok(false);
         }
         for key in ["dependentRequired", "dependentSchemas", "dependencies"] {
@@ -355,7 +383,8 @@ impl Judge<'_> {
 
 fn within_counts(map: &Map<String, Value>, least: &str, most: &str, count: usize) -> bool {
     let bound = |key: &str| map.get(key).and_then(Value::as_f64);
-    bound(least).is_none_or(|least| count as f64 >= least) && bound(most).is_none_or(|most| count as f64 <= most)
+    bound(least).is_none_or(|least| count as f64 >= least)
+        && bound(most).is_none_or(|most| count as f64 <= most)
 }
 
 fn is_of_type(map: &Map<String, Value>, value: &Value) -> bool {
@@ -426,20 +455,38 @@ mod tests {
             (json!({"required": ["a"], "properties": {"a": {"type": "string"}}}), json!({"a": 1}), false),
             (json!({"properties": {"a": {}}, "additionalProperties": false}), json!({"b": 1}), false),
             (json!({"prefixItems": [{"type": "string"}], "items": false}), json!(["a", 1]), false),
-            (json!({"items": [{"type": "string"}], "additionalItems": {"type": "null"}}), json!(["a", null]), true),
+            (
+                json!({"items": [{"type": "string"}], "additionalItems": {"type": "null"}}),
+                json!(["a", null]),
+                true,
+            ),
             (json!({"contains": {"const": 2}, "maxContains": 1}), json!([2, 2]), false),
             (json!({"uniqueItems": true}), json!([1, 1.0]), false),
             (json!({"oneOf": [{"type": "number"}, {"const": 1}]}), json!(1), false),
-            (json!({"if": {"type": "string"}, "then": {"minLength": 2}, "else": {"minimum": 5}}), json!(4), false),
+            (
+                json!({"if": {"type": "string"}, "then": {"minLength": 2}, "else": {"minimum": 5}}),
+                json!(4),
+                false,
+            ),
             (json!({"$defs": {"n": {"type": "null"}}, "$ref": "#/$defs/n"}), json!(0), false),
-            (json!({"properties": {"next": {"$ref": "#"}}, "required": ["v"]}), json!({"v": 1, "next": {}}), false),
+            (
+                json!({"properties": {"next": {"$ref": "#"}}, "required": ["v"]}),
+                json!({"v": 1, "next": {}}),
+                false,
+            ),
             (json!({"dependentRequired": {"a": ["b"]}}), json!({"a": 1}), false),
             (json!(false), json!(1), false),
         ];
         for (schema, value, expected) in cases {
-            assert_eq!(Schema::compile(&schema).unwrap().holds(&value).unwrap(), expected, "{schema} on {value}");
+            assert_eq!(
+                Schema::compile(&schema).unwrap().holds(&value).unwrap(),
+                expected,
+                "{schema} on {value}"
+            );
         }
-        for wrong in [json!({"type": "text"}), json!([]), json!({"$ref": "http://x/y"}), json!({"minLength": "a"})] {
+        for wrong in
+            [json!({"type": "text"}), json!([]), json!({"$ref": "http://x/y"}), json!({"minLength": "a"})]
+        {
             assert!(Schema::compile(&wrong).is_err(), "{wrong}");
         }
         assert!(Schema::compile(&json!({"$ref": "#"})).unwrap().holds(&Value::Null).is_err());
