@@ -133,8 +133,12 @@ impl Collector {
                         state.missing += whole.null_count() as u64;
                     }
                 }
-                Plan::Unique { .. } | Plan::Late(_) | Plan::Sql { .. } | Plan::Table(_) | Plan::Broken(_) => {
-                }
+                Plan::Unique { .. }
+                | Plan::Late(_)
+                | Plan::Sql { .. }
+                | Plan::Table(_)
+                | Plan::Broken(_)
+                | Plan::Misfit { .. } => {}
             }
         }
         Ok(refused.map(UInt32Array::from))

@@ -41,6 +41,8 @@ pub(crate) enum Plan {
     Table(Arc<dyn TableTest>),
     /// It does not fit the table; it fails and says why.
     Broken(String),
+    /// It does not fit the types of its columns, which matters once there are values.
+    Misfit { columns: Vec<usize>, error: String },
 }
 
 /// A check of the order of values.

@@ -143,7 +143,12 @@ fn select(width: usize, examples: &[bool], groups: &str, limit: usize) -> String
             false => "CAST(NULL AS VARCHAR)".to_string(),
         })
         .collect();
-    format!("SELECT {} FROM ({groups}) AS g LIMIT {}", row("sum(n) OVER ()", "n", &texts), limit.max(1))
+    format!("SELECT {} FROM ({groups}) AS g LIMIT {}", row("sum(n) OVER ()", "n", &texts), at_most(limit))
+}
+
+/// A limit as SQL takes it: at least one row, because a row carries the total too.
+pub(crate) fn at_most(rows: usize) -> usize {
+    rows.clamp(1, i64::MAX as usize)
 }
 
 /// Which columns can be shown as text.

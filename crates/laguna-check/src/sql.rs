@@ -13,7 +13,6 @@ use datafusion::config::Dialect;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{
     self, ExprWithAlias, GroupByExpr, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor,
@@ -150,12 +149,9 @@ pub(crate) fn condition(text: &str, binding: &Binding<'_>) -> Result<Arc<dyn Phy
     session.create_physical_expr(expression, &schema).map_err(unfit)
 }
 
-/// A test and the columns it reads.
-pub(crate) type RowForm = (Arc<dyn RowTest>, Vec<usize>);
-
-/// The test and the columns it reads, if the query judges each row by itself; `None` if it must run as a query. A
+/// The test, if the query judges each row by itself; `None` if it must run as a query. A
 /// column that is not there is an error at once.
-pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<RowForm>> {
+pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<Arc<dyn RowTest>>> {
     let query = parse(text)?;
     let Some(predicate) = row_predicate(&query) else { return Ok(None) };
     let schema = DFSchema::try_from_qualified_schema("this", binding.schema).map_err(failed)?;
@@ -187,9 +183,7 @@ pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<RowFo
             .hint(error.strip_backtrace())
             .caused_by(error)
     })?;
-    let mut columns: Vec<usize> = collect_columns(&compiled).iter().map(|column| column.index()).collect();
-    columns.sort_unstable();
-    Ok(Some((Arc::new(Predicate(compiled)), columns)))
+    Ok(Some(Arc::new(Predicate(compiled))))
 }
 
 fn missing_column(error: &DataFusionError, binding: &Binding<'_>) -> Option<Error> {

@@ -130,6 +130,26 @@ impl Compiler<'_> {
         Ok(CompiledCheck { spec: spec.clone(), plan, condition, slots })
     }
 
+    /// A check that cannot be compiled, as one that fails. Where its columns are there and only their types are wrong,
+    /// values must show it: Great Expectations raises nothing about values that are not there.
+    fn misfit(&mut self, spec: &CheckSpec, error: &Error) -> CompiledCheck {
+        let error = described(error);
+        let names = spec.columns();
+        let (plan, condition) = match (self.binding.columns(&names), self.condition(spec)) {
+            (Ok(columns), Ok(condition)) if !columns.is_empty() => {
+                (Plan::Misfit { columns, error }, condition)
+            }
+            _ => (Plan::Broken(error), 0),
+        };
+        let slots = match &plan {
+            Plan::Misfit { columns, .. } => {
+                columns.iter().map(|column| self.slot((condition, Need::Moments(*column)))).collect()
+            }
+            _ => Vec::new(),
+        };
+        CompiledCheck { spec: spec.clone(), plan, condition, slots }
+    }
+
     fn condition(&mut self, spec: &CheckSpec) -> Result<usize> {
         let Some(condition) = spec.arguments.condition()? else { return Ok(0) };
         let sql = condition.sql(self.binding.schema)?;
@@ -161,21 +181,14 @@ impl Suite {
     /// Like [`Suite::compile`], but a check that does not fit the table becomes a verdict that says so, and the others
     /// are judged all the same.
     pub fn compile_each(specs: &[CheckSpec], schema: &SchemaRef) -> Suite {
-        Self::build(specs, schema, WORDS, &mut |spec, error| {
-            Some(CompiledCheck {
-                spec: spec.clone(),
-                plan: Plan::Broken(described(&error)),
-                condition: 0,
-                slots: Vec::new(),
-            })
-        })
+        Self::build(specs, schema, WORDS, &mut |compiler, spec, error| Some(compiler.misfit(spec, &error)))
     }
 
     /// Like [`Suite::compile`], with room for another number of words (8 bytes each) in all accumulators. What does
     /// not fit is left to the set query.
     pub fn with_hash_room(specs: &[CheckSpec], schema: &SchemaRef, words: usize) -> Result<Suite> {
         let mut errors = Vec::new();
-        let suite = Self::build(specs, schema, words, &mut |spec, error| {
+        let suite = Self::build(specs, schema, words, &mut |_, spec, error| {
             errors.push(error.at_location(spec.location.clone()));
             None
         });
@@ -186,7 +199,7 @@ impl Suite {
         specs: &[CheckSpec],
         schema: &SchemaRef,
         words: usize,
-        broken: &mut dyn FnMut(&CheckSpec, Error) -> Option<CompiledCheck>,
+        broken: &mut dyn FnMut(&mut Compiler<'_>, &CheckSpec, Error) -> Option<CompiledCheck>,
     ) -> Suite {
         let mut compiler = Compiler {
             binding: Binding::new(schema),
@@ -199,7 +212,7 @@ impl Suite {
         for spec in specs {
             match compiler.compile(spec) {
                 Ok(check) => checks.push(check),
-                Err(error) => checks.extend(broken(spec, error)),
+                Err(error) => checks.extend(broken(&mut compiler, spec, error)),
             }
         }
         let Compiler { conditions, needs, .. } = compiler;
@@ -231,8 +244,12 @@ impl Suite {
                 Plan::Row(row) => columns.extend(&row.columns),
                 Plan::Order(order) => columns.extend([order.column]),
                 Plan::ForeignKey { columns: keys, .. } => columns.extend(keys),
-                Plan::Unique { .. } | Plan::Late(_) | Plan::Sql { .. } | Plan::Table(_) | Plan::Broken(_) => {
-                }
+                Plan::Unique { .. }
+                | Plan::Late(_)
+                | Plan::Sql { .. }
+                | Plan::Table(_)
+                | Plan::Broken(_)
+                | Plan::Misfit { .. } => {}
             }
         }
         columns.into_iter().map(|index| compiled.schema.field(index).name().clone()).collect()
@@ -303,7 +320,7 @@ impl Suite {
             Plan::Late(test) => {
                 return test.sql(&self.compiled.known(check, merged), &self.compiled.source(check));
             }
-            Plan::Row(_) | Plan::Order(_) | Plan::Table(_) | Plan::Broken(_) => false,
+            Plan::Row(_) | Plan::Order(_) | Plan::Table(_) | Plan::Broken(_) | Plan::Misfit { .. } => false,
         };
         if open { set_query::part(&self.compiled, check, merged.keep().examples) } else { None }
     }

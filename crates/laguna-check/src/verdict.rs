@@ -51,7 +51,8 @@ pub struct Verdict {
     pub unexpected_index: Vec<u64>,
     /// The number or names that a check on the whole table saw; null for row checks.
     pub observed: Value,
-    /// What else there is to tell, as Great Expectations' `details`; null for most checks.
+    /// What else there is to tell, as Great Expectations' `details`; null for most checks. Checks of different values
+    /// tell `partial_unexpected_list` and `partial_missing_list` here, and count members that are not there as missing.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub details: Value,
     /// Why the check could not be computed. It then counts as failed.

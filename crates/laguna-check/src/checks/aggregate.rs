@@ -164,7 +164,8 @@ impl LateTest for Aggregate {
             Metric::Mean => moments.mean(),
             Metric::Stdev => moments.stdev(),
             Metric::Sum => Some(moments.sum()),
-            _ => (total > 0).then(|| moments.present as f64 / total as f64),
+            // Of no rows at all it is 0, as in Great Expectations.
+            _ => Some(if total > 0 { moments.present as f64 / total as f64 } else { 0.0 }),
         };
         let Some(number) = number.filter(|number| !number.is_nan()) else { return Ok(none()) };
         Ok(Observation {

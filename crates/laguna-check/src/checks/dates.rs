@@ -24,16 +24,13 @@ pub(super) const STRFTIME: CheckKind = CheckKind {
     ],
     doc: "Each text is a date or time in one format.",
     example: r#"{"date_format": {"column": "day", "strftime_format": "%Y-%m-%d"}}"#,
+    validate: |arguments| strptime::Format::compile(arguments.required("strftime_format")?).map(drop),
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
         let format = arguments.required("strftime_format")?;
         let test = strptime::Format::compile(format)?;
         let says = format!("are not in the format {format}");
-        Ok(dates(
-            column,
-            Arc::new(move |text: &str| test.as_ref().is_some_and(|test| test.reads(text))),
-            says,
-        )?)
+        dates(column, Arc::new(move |text: &str| test.reads(text)), says)
     },
     ..VALUES
 };

@@ -8,17 +8,22 @@ use serde_json::Value;
 
 use crate::arguments::Arguments;
 use crate::gather::Need;
-use crate::kind::{AGGREGATE, COLUMN, CheckKind, LEAST, MOST, STRICT_MAX, STRICT_MIN};
+use crate::kind::{
+    AGGREGATE, Argument, COLUMN, CheckKind, Form, LEAST, MOST, STRICT_MAX, STRICT_MIN, optional,
+};
 use crate::plan::{Binding, Known, LateTest, Plan};
 use crate::range::{self, Range};
 use crate::set_query::{self, Answer};
 use crate::verdict::Observation;
 
+const FEWEST: Argument = optional("min_value", Form::Integer, "the fewest values").or(&["min"]);
+const COUNT_MOST: Argument = optional("max_value", Form::Integer, "the most values").or(&["max"]);
+
 pub(super) const COUNT: CheckKind = CheckKind {
     name: "expect_column_unique_value_count_to_be_between",
     short: "distinct_count",
     aliases: &["unique_value_count"],
-    arguments: &[COLUMN, LEAST, MOST, STRICT_MIN, STRICT_MAX],
+    arguments: &[COLUMN, FEWEST, COUNT_MOST, STRICT_MIN, STRICT_MAX],
     doc: "The number of different values lies between two bounds.",
     example: r#"{"distinct_count": {"column": "carrier", "min_value": 10, "max_value": 20}}"#,
     validate: |arguments| range::validate(arguments, false),

@@ -146,7 +146,7 @@ impl LateTest for SameRows {
             )
         };
         let texts: Vec<String> = names.iter().map(|name| format!("CAST({name} AS VARCHAR)")).collect();
-        let limit = known.examples.max(1);
+        let limit = set_query::at_most(known.examples);
         Some(format!(
             "WITH counted AS ({groups}) SELECT * FROM ({} UNION ALL {} UNION ALL {} \
              UNION ALL (SELECT {} FROM counted WHERE b > c LIMIT {limit}) \

@@ -76,7 +76,10 @@ fn method(arguments: &Arguments) -> Result<Method> {
 fn plan(arguments: &Arguments, binding: &Binding<'_>, rule: Rule) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let data_type = column.plain_type();
-    if !data_type.is_numeric() && !matches!(data_type, DataType::Boolean | DataType::Null) {
+    let fences = matches!(rule, Rule::Fences { .. });
+    if !data_type.is_numeric()
+        && !matches!((data_type, fences), (DataType::Null, _) | (DataType::Boolean, false))
+    {
         return Err(Error::project(format!("`{}` is {data_type}, not a number", column.name)));
     }
     Ok(Plan::Late(Arc::new(Far { column: column.index, rule })))
@@ -209,7 +212,7 @@ impl LateTest for Far {
         let key = set_query::key_of(known.schema, self.column, "t");
         let value = format!("CAST({key} AS DOUBLE)");
         let row = set_query::row("count(*) OVER ()", "1", &[format!("CAST({key} AS VARCHAR)")]);
-        let limit = known.examples.max(1);
+        let limit = set_query::at_most(known.examples);
         if let Some(window) = self.window(known) {
             let outside = window.outside(&value)?;
             return Some(format!("SELECT {row} FROM {source} AS t WHERE {outside} LIMIT {limit}"));

@@ -60,7 +60,8 @@ pub(super) const QUANTILES: CheckKind = CheckKind {
     validate: |arguments| wanted(arguments).and(interpolation(arguments)).map(drop),
     plan: |arguments, binding| {
         let column = ordered(arguments, binding)?;
-        if value::is_temporal(binding.schema.field(column).data_type()) {
+        let data_type = binding.schema.field(column).data_type();
+        if value::is_temporal(data_type) || data_type == &arrow::datatypes::DataType::Boolean {
             return Err(Error::project(format!(
                 "`{}` is {}, not a number",
                 binding.schema.field(column).name(),

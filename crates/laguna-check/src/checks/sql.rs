@@ -19,8 +19,9 @@ pub(super) const SQL: CheckKind = CheckKind {
     plan: |arguments, binding| {
         let text = sql::batch_as_this(arguments.required("unexpected_rows_query")?);
         Ok(match sql::row_test(&text, binding)? {
-            Some((test, columns)) => Plan::Row(RowPlan {
-                columns,
+            // A row that fails is shown whole.
+            Some(test) => Plan::Row(RowPlan {
+                columns: (0..binding.schema.fields().len()).collect(),
                 ignore: Ignore::Never,
                 shows: Shows::Row,
                 test,

@@ -81,9 +81,10 @@ fn plan(column: usize, data_type: &DataType, wanted: Option<Vec<String>>) -> Pla
     let success = wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| is(data_type, wanted)));
     let sql = wanted.as_ref().is_some_and(|wanted| wanted.iter().any(|wanted| is_sql(wanted)));
     let object = |wanted: &String| matches!(wanted.as_str(), "object" | "object_" | "O");
-    // As pandas has it, a text is an object, of which each value has its own type.
-    let each =
-        data_type.is_string() && !sql && wanted.as_ref().is_some_and(|wanted| !wanted.iter().any(object));
+    // As pandas has it, a text is an object, of which each value has its own type; nothing has none.
+    let each = (data_type.is_string() || data_type == &DataType::Null)
+        && !sql
+        && wanted.as_ref().is_some_and(|wanted| !wanted.iter().any(object));
     if each {
         let names = wanted.unwrap_or_default().join(" or ");
         return RowPlan::of_values(column, OfType { success }, format!("are not {names}"));

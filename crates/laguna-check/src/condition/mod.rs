@@ -163,7 +163,7 @@ impl Condition {
                 let term = term.written(schema)?;
                 match (term.class, &term.data_type) {
                     (Class::Nothing, _) => Ok("false".to_string()),
-                    (_, Some(DataType::Boolean)) => Ok(format!("COALESCE({}, false)", term.sql)),
+                    (_, Some(DataType::Boolean)) => Ok(format!("({} IS TRUE)", term.sql)),
                     _ => Err(Error::project("a row condition must be true or false")
                         .hint("compare the column with a value, as in amount > 0")),
                 }
@@ -209,8 +209,9 @@ fn compare(left: &Term, operator: Operator, right: &Term, schema: &SchemaRef) ->
     if a.class != b.class || a.class == Class::Other {
         return strangers(&left.shown(), &right.shown());
     }
-    let missing = operator == Operator::Unequal;
-    Ok(format!("COALESCE({} {} {}, {missing})", a.sql, operator.sql(), b.sql))
+    // Of the operators only `!=` holds of a missing value.
+    let of_missing = if operator == Operator::Unequal { "IS NOT FALSE" } else { "IS TRUE" };
+    Ok(format!("(({} {} {}) {of_missing})", a.sql, operator.sql(), b.sql))
 }
 
 fn is_in(term: &Term, list: &[Value], wanted: bool, schema: &SchemaRef) -> Result<String> {
@@ -226,8 +227,10 @@ fn is_in(term: &Term, list: &[Value], wanted: bool, schema: &SchemaRef) -> Resul
     if members.is_empty() || matches!(column.class, Class::Nothing | Class::Other) {
         return Ok((!wanted).to_string());
     }
-    let not = if wanted { "" } else { "NOT " };
-    Ok(format!("COALESCE({} {not}IN ({members}), {})", column.sql, !wanted))
+    Ok(match wanted {
+        true => format!("(({} IN ({members})) IS TRUE)", column.sql),
+        false => format!("(({} NOT IN ({members})) IS NOT FALSE)", column.sql),
+    })
 }
 
 /// A literal as SQL of the column's type; `None` when no value of that type can equal it.

@@ -24,6 +24,7 @@ pub(super) fn rewrite(text: &str) -> Result<Rewritten, String> {
         lines: vec![false],
         ascii: false,
         verbose: vec![false],
+        last: Last::Nothing,
     };
     writer.run()?;
     Ok(Rewritten { linear: writer.is_linear.then_some(writer.linear), backtracking: writer.backtracking })
@@ -39,6 +40,17 @@ struct Writer {
     lines: Vec<bool>,
     ascii: bool,
     verbose: Vec<bool>,
+    last: Last,
+}
+
+/// What stands before, which a repetition would repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Nothing,
+    Something,
+    Repetition,
+    /// A repetition with its sign for lazy or possessive.
+    Marked,
 }
 
 impl Writer {
@@ -59,10 +71,20 @@ impl Writer {
     fn run(&mut self) -> Result<(), String> {
         while let Some(character) = self.peek(0) {
             self.at += 1;
+            let last = std::mem::replace(&mut self.last, Last::Something);
             match character {
+                '*' | '+' | '?' => self.repetition(character, last)?,
+                '|' => {
+                    self.last = Last::Nothing;
+                    self.push_char('|');
+                }
+                space if space.is_ascii_whitespace() && self.verbose.last() == Some(&true) => {
+                    self.last = last;
+                    self.push_char(space);
+                }
                 '\\' => self.escape()?,
                 '[' => self.class()?,
-                '(' => self.group()?,
+                '(' => self.group(last)?,
                 ')' => {
                     if self.lines.len() == 1 {
                         return Err("unbalanced parenthesis".to_string());
@@ -72,8 +94,9 @@ impl Writer {
                     self.push_char(')');
                 }
                 '$' => self.dollar(),
-                '{' => self.brace(),
+                '{' => self.brace(last)?,
                 '#' if self.verbose.last() == Some(&true) => {
+                    self.last = last;
                     while self.peek(0).is_some_and(|next| next != '\n') {
                         self.at += 1;
                     }
@@ -109,7 +132,22 @@ impl Writer {
         }
     }
 
-    fn brace(&mut self) {
+    fn repetition(&mut self, sign: char, last: Last) -> Result<(), String> {
+        self.last = match (last, sign) {
+            (Last::Something, _) => Last::Repetition,
+            (Last::Repetition, '?') => Last::Marked,
+            (Last::Repetition, '+') => {
+                self.is_linear = false;
+                Last::Marked
+            }
+            (Last::Nothing, _) => return Err("nothing to repeat".to_string()),
+            _ => return Err("multiple repeat".to_string()),
+        };
+        self.push_char(sign);
+        Ok(())
+    }
+
+    fn brace(&mut self, last: Last) -> Result<(), String> {
         let mut ahead = 0;
         while self.peek(ahead).is_some_and(|next| next.is_ascii_digit() || next == ',') {
             ahead += 1;
@@ -120,14 +158,20 @@ impl Writer {
             && inside.chars().any(|next| next.is_ascii_digit());
         if !repetition {
             self.push("\\{");
-            return;
+            return Ok(());
         }
+        self.last = match last {
+            Last::Something => Last::Repetition,
+            Last::Nothing => return Err("nothing to repeat".to_string()),
+            _ => return Err("multiple repeat".to_string()),
+        };
         let inside = if inside.starts_with(',') { format!("0{inside}") } else { inside };
         self.push(&format!("{{{inside}}}"));
         self.at += ahead + 1;
+        Ok(())
     }
 
-    fn group(&mut self) -> Result<(), String> {
+    fn group(&mut self, last: Last) -> Result<(), String> {
         let lines = *self.lines.last().unwrap_or(&false);
         let verbose = *self.verbose.last().unwrap_or(&false);
         if self.peek(0) != Some('?') {
@@ -140,6 +184,7 @@ impl Writer {
                 while let Some(next) = self.peek(0) {
                     self.at += 1;
                     if next == ')' {
+                        self.last = last;
                         return Ok(());
                     }
                 }
@@ -209,6 +254,7 @@ impl Writer {
                         if !written.is_empty() {
                             self.push(&format!("(?{written})"));
                         }
+                        self.last = Last::Nothing;
                     }
                     return Ok(());
                 }
@@ -219,6 +265,7 @@ impl Writer {
     }
 
     fn open(&mut self, lines: bool, verbose: bool) {
+        self.last = Last::Nothing;
         self.lines.push(lines);
         self.verbose.push(verbose);
     }

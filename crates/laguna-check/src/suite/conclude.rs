@@ -1,7 +1,7 @@
 //! From what the pass and the set query know to verdicts.
 
 use laguna_base::Result;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Suite;
 use crate::collector::{Collector, described};
@@ -46,6 +46,23 @@ impl Suite {
         };
         Ok(match &check.plan {
             Plan::Broken(error) => self.broken(index, error),
+            Plan::Misfit { error, .. } => {
+                let moments = check.slots.iter().filter_map(|slot| match merged.slot(*slot) {
+                    Slot::Moments(moments) => Some(moments.present),
+                    _ => None,
+                });
+                if moments.min() != Some(0) {
+                    return Ok(self.broken(index, error));
+                }
+                // No value is there that could be of the wrong type.
+                let skips = matches!(
+                    check.spec.arguments.text("ignore_row_if"),
+                    Some("any_value_is_missing" | "either_value_is_missing")
+                );
+                let success = check.spec.kind.mostly && (skips || rows == 0 || check.slots.len() == 1);
+                let message = format!("there are no values to judge; with values: {error}");
+                self.observed(index, rows, Observation { success, message, ..Observation::default() })
+            }
             Plan::Row(row) => {
                 let what = match (row.shows, row.columns.as_slice()) {
                     (Shows::Value, [column, ..]) => format!("values of {}", names(&[*column])),
@@ -54,7 +71,15 @@ impl Suite {
                     }
                     _ => "rows".to_string(),
                 };
-                self.counted(index, VerdictKind::Row, in_pass(), &what, &row.says)
+                let mut verdict = self.counted(index, VerdictKind::Row, in_pass(), &what, &row.says);
+                if row.shows == Shows::Row
+                    && row.ignore == Ignore::Never
+                    && check.spec.arguments.text("unexpected_rows_query").is_some()
+                {
+                    verdict.observed = Value::from(verdict.unexpected_count);
+                    verdict.details = json!({"unexpected_rows": verdict.examples});
+                }
+                verdict
             }
             Plan::Order(order) => {
                 let what = format!("values of {}", names(&[order.column]));

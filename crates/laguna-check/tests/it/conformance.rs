@@ -17,7 +17,20 @@ use serde_json::{Map, Value};
 use crate::support;
 
 /// Cases that are not scored, each with its reason.
-const SKIPPED: &[(&str, &str)] = &[];
+const SKIPPED: &[(&str, &str)] = &[
+    ("def/expect_column_values_to_be_between/1/30:test_conditional_expectation_fails", MIXED),
+    ("def-0.14.13/expect_column_values_to_be_between/1/34:test_conditional_expectation_fails", MIXED),
+    (
+        "def/expect_column_pair_values_to_be_equal/1/4:positive_example_with_mostly_compare_number_to_text",
+        MIXED,
+    ),
+    (
+        "def/expect_column_pair_values_to_be_equal/1/6:positive_example_with_mismatched_null_values_and_ignore_row_if__either_value_is_missing_compare_number_to_text",
+        MIXED,
+    ),
+];
+
+const MIXED: &str = "the column holds numbers and texts, and the verdict needs the numbers to be numbers: a column of a lake has one type, so that they are texts";
 
 /// Agreements of one kind or type: verdicts, errors, details, each with how many there are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +68,13 @@ async fn great_expectations_cases_give_the_same_verdicts() {
     let mut kinds: BTreeMap<String, Tally> = BTreeMap::new();
     let mut types: BTreeMap<String, Tally> = BTreeMap::new();
     let (mut wrong, mut different, mut skipped) = (Vec::new(), Vec::new(), 0);
-    for line in include_str!("../data/ge_cases.jsonl").lines() {
+    let mut lines = include_str!("../data/ge_cases.jsonl").to_string();
+    // Further cases in the same form, such as bench/great_expectations_cases.py makes.
+    let further = std::env::var("LAGUNA_GE_CASES").ok();
+    if let Some(path) = &further {
+        lines = std::fs::read_to_string(path).unwrap();
+    }
+    for line in lines.lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         if case.get("sensitive_to").is_some() || SKIPPED.iter().any(|(id, _)| case["id"] == *id) {
             skipped += 1;
@@ -98,7 +117,9 @@ async fn great_expectations_cases_give_the_same_verdicts() {
     println!("{report}in all: {total:?}, {skipped} not scored");
     println!("details that differ:\n{}", different.join("\n"));
     assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(total.verdicts.1 + total.errors.1 + skipped, 501);
+    if further.is_none() {
+        assert_eq!(total.verdicts.1 + total.errors.1 + skipped, 501);
+    }
     assert!(total.details.0 * 100 >= total.details.1 * 97, "details: {:?}", total.details);
 }
 
