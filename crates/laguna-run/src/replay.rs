@@ -447,7 +447,12 @@ async fn settle(lake: &Lake, raw: &TableName, left: Left, number: i64, run: &str
     let mark = format!("replay {number}");
     let Some(head) = lake.head_version(&table).await? else { return Ok(()) };
     for version in left.base + 1..=head {
-        let note = lake.snapshot(&table, version).await?.note;
+        let note = match lake.snapshot(&table, version).await {
+            Ok(snapshot) => snapshot.note,
+            Err(error) if error.kind().is_retryable() => return Err(error),
+            // Maintenance has cut the log since: what came after the replay is long done.
+            Err(_) => return Ok(()),
+        };
         if note.fingerprint.as_deref() == Some(&mark) || !note.is_rewrite() {
             return Ok(());
         }

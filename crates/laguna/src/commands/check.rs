@@ -205,7 +205,9 @@ async fn backtest(args: &CheckArgs, global: &Global, printer: &Printer) -> Resul
         }
         ReportFormat::Json => pretty(printer, &past)?,
         _ => {
-            return Err(Error::project("a backtest is a table or JSON").hint("leave -o out, or write -o json"));
+            return Err(
+                Error::project("a backtest is a table or JSON").hint("leave -o out, or write -o json")
+            );
         }
     }
     printer.say(&format!("{bad} of {} would have failed", count(past.len() as u64, "version")));

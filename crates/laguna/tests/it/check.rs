@@ -363,11 +363,14 @@ fn ten_thousand_expectations_and_a_hundred_thousand_values_are_no_trouble() {
         .map(|at| json!({"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "min_value": -at, "max_value": 4 + at}}))
         .collect();
     let values: Vec<i64> = (0..100_000).collect();
-    all.push(json!({"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "v", "value_set": values}}));
+    all.push(
+        json!({"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "v", "value_set": values}}),
+    );
     all.push(json!({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "héllo"}}));
     let suite = json!({"name": "many", "expectations": all});
     folder.put("many.json", suite.to_string().as_bytes());
-    let output = folder.laguna(&["check", "data.csv", "--suite", "many.json", "-o", "ge", "--result-format", "BASIC"]);
+    let output =
+        folder.laguna(&["check", "data.csv", "--suite", "many.json", "-o", "ge", "--result-format", "BASIC"]);
     assert_eq!(output.code, 1, "{}", output.stderr);
     let result = parsed(&output.stdout);
     assert_eq!(result["statistics"]["successful_expectations"], 10_001);

@@ -23,6 +23,11 @@ use crate::names::distinct;
 use crate::scalar::Zone;
 use crate::target::{NullWords, Target};
 
+/// Blocks of a file that is too small for whole ones.
+const BLOCKS: usize = 64;
+/// Bytes of a block, at least.
+const SMALLEST: usize = 256 << 10;
+
 /// How a file is written, as far as bytes matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
@@ -65,7 +70,8 @@ pub fn open(file: &InputFile, source: &SourceSettings, zone: Zone) -> Result<Arc
         encoding: input::encoding(source.csv.encoding.as_deref())?,
         zone,
         nulls: Arc::new(NullWords::new(source.csv.nulls.as_deref())),
-        size: BLOCK,
+        // A small file is cut into as many blocks as keep all cores busy, and holds less memory on its way.
+        size: (file.size as usize / BLOCKS).clamp(SMALLEST, BLOCK),
     }))
 }
 
