@@ -7,6 +7,7 @@ use super::Suite;
 use crate::collector::{Collector, described};
 use crate::gather::Slot;
 use crate::plan::{Ignore, Plan, Shows};
+use crate::range;
 use crate::set_query::Answer;
 use crate::verdict::{Counted, Observation, Verdict, VerdictKind};
 
@@ -61,7 +62,16 @@ impl Suite {
                 );
                 let success = check.spec.kind.mostly && (skips || rows == 0 || check.slots.len() == 1);
                 let message = format!("there are no values to judge; with values: {error}");
-                self.observed(index, rows, Observation { success, message, ..Observation::default() })
+                let mut seen = Observation { success, message, ..Observation::default() };
+                if check.spec.kind.mostly && success {
+                    seen.counted = Some(Counted { missing: rows, ..Counted::default() });
+                }
+                if check.spec.kind.short == "sum" {
+                    // The sum of nothing is 0, whatever the type.
+                    seen.success = range::numeric(&check.spec.arguments)?.holds(0.0);
+                    seen.observed = Value::from(0);
+                }
+                self.observed(index, rows, seen)
             }
             Plan::Row(row) => {
                 let what = match (row.shows, row.columns.as_slice()) {
