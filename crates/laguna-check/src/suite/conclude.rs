@@ -48,11 +48,15 @@ impl Suite {
         Ok(match &check.plan {
             Plan::Broken(error) => self.broken(index, error),
             Plan::Misfit { error, .. } => {
-                let moments = check.slots.iter().filter_map(|slot| match merged.slot(*slot) {
-                    Slot::Moments(moments) => Some(moments.present),
-                    _ => None,
-                });
-                if moments.min() != Some(0) {
+                let present: Vec<u64> = check
+                    .slots
+                    .iter()
+                    .filter_map(|slot| match merged.slot(*slot) {
+                        Slot::Moments(moments) => Some(moments.present),
+                        _ => None,
+                    })
+                    .collect();
+                if !present.contains(&0) {
                     return Ok(self.broken(index, error));
                 }
                 // No value is there that could be of the wrong type.
@@ -60,7 +64,7 @@ impl Suite {
                     check.spec.arguments.text("ignore_row_if"),
                     Some("any_value_is_missing" | "either_value_is_missing")
                 );
-                let success = check.spec.kind.mostly && (skips || rows == 0 || check.slots.len() == 1);
+                let success = check.spec.kind.mostly && (skips || present.iter().all(|count| *count == 0));
                 let message = format!("there are no values to judge; with values: {error}");
                 let mut seen = Observation { success, message, ..Observation::default() };
                 if check.spec.kind.mostly && success {

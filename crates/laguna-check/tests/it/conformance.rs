@@ -64,6 +64,7 @@ struct Outcome {
 }
 
 #[tokio::test]
+#[allow(clippy::print_stdout, reason = "the report is what the runner is for: `--nocapture` shows it")]
 async fn great_expectations_cases_give_the_same_verdicts() {
     let mut kinds: BTreeMap<String, Tally> = BTreeMap::new();
     let mut types: BTreeMap<String, Tally> = BTreeMap::new();
