@@ -198,7 +198,7 @@ fn coerce(argument: &Argument, value: Value) -> std::result::Result<Value, Strin
             None => refuse("a number"),
         },
         Form::Integer => match number(&value) {
-            Some(parsed) if parsed.abs() < 9e15 && (parsed.fract() == 0.0 || value.is_number()) => {
+            Some(parsed) if parsed.abs() < 9e18 && (parsed.fract() == 0.0 || value.is_number()) => {
                 Ok(Value::from(parsed as i64))
             }
             _ => refuse("a whole number"),

@@ -267,7 +267,7 @@ impl<'a> Binding<'a> {
 
 impl Bound<'_> {
     /// Refuses columns whose values have no text.
-    pub fn as_text(self) -> Result<usize> {
+    pub fn with_text(self) -> Result<usize> {
         let plain = self.plain_type();
         if plain.is_nested() || plain.is_binary() {
             return Err(Error::project(format!("`{}` is {}, not text", self.name, self.data_type)));

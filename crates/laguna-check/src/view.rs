@@ -159,8 +159,8 @@ fn python_texts(values: &ArrayRef) -> Result<ArrayRef> {
                     .map(|text| {
                         let text = text?.replacen('T', " ", 1);
                         Some(match text.strip_suffix('Z') {
-                            Some(naive) if utc => format!("{}+00:00", python_fraction(naive)),
-                            _ => python_fraction(&text),
+                            Some(naive) if utc => format!("{naive}+00:00"),
+                            _ => text,
                         })
                     })
                     .collect(),
@@ -168,15 +168,6 @@ fn python_texts(values: &ArrayRef) -> Result<ArrayRef> {
         }
         _ => cast(values, &DataType::Utf8).map_err(failed),
     }
-}
-
-/// A fraction of a second with six or nine digits.
-fn python_fraction(text: &str) -> String {
-    let Some((whole, rest)) = text.split_once('.') else { return text.to_string() };
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    let (digits, zone) = rest.split_at(end);
-    let width = if digits.len() > 6 { 9 } else { 6 };
-    format!("{whole}.{digits:0<width$}{zone}")
 }
 
 fn plain(array: &ArrayRef) -> Result<ArrayRef> {

@@ -13,7 +13,7 @@ use crate::arguments::Arguments;
 use crate::gather::counts::{Wholes, wholes};
 use crate::kind::{Argument, COLUMN, CheckKind, Form, VALUES as BASE, required};
 use crate::plan::{Binding, Plan, RowPlan, RowTest};
-use crate::value::{is_temporal, member, whole_scale};
+use crate::value::{is_temporal, member, whole, whole_scale};
 use crate::view::{View, any, failed, where_text};
 
 const VALUES: Argument = required("value_set", Form::Values, "the list of values").or(&["values", "set"]);
@@ -45,9 +45,11 @@ pub(super) const NOT_IN_SET: CheckKind = CheckKind {
 fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let list = arguments.values("value_set");
-    let members = Members::compile(list, column.plain_type()).ok_or_else(|| {
-        Error::project(format!("`{}` is {}, which has no list of values", column.name, column.data_type))
-    })?;
+    let moments = moments(list, column.plain_type(), wanted)?;
+    let members =
+        Members::compile(moments.as_deref().unwrap_or(list), column.plain_type()).ok_or_else(|| {
+            Error::project(format!("`{}` is {}, which has no list of values", column.name, column.data_type))
+        })?;
     let mut shown: Vec<String> =
         list.iter().take(10).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_string)).collect();
     if list.len() > shown.len() {
@@ -55,6 +57,27 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Pl
     }
     let says = format!("are {} {}", if wanted { "not among" } else { "among" }, shown.join(", "));
     Ok(RowPlan::of_values(column.index, InSet { column: column.index, members, wanted }, says))
+}
+
+/// `rejected_values` of a column of times reads the texts of its list as times, as Great Expectations does, so that a
+/// forbidden day is found; `accepted_values` does not. They become units of the column's type.
+fn moments(list: &[Value], data_type: &DataType, wanted: bool) -> Result<Option<Vec<Value>>> {
+    if !is_temporal(data_type) {
+        return Ok(None);
+    }
+    if wanted {
+        return Ok(Some(Vec::new()));
+    }
+    let read = |value: &Value| match value.as_str() {
+        None => Ok(None),
+        Some(text) => match whole(value, data_type) {
+            Some((found, exact)) => Ok(exact.then(|| i64::try_from(found).ok()).flatten().map(Value::from)),
+            None => Err(Error::project(format!("`{text}` in the list is neither a date nor a timestamp"))
+                .hint("write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00")),
+        },
+    };
+    let found = list.iter().map(read).collect::<Result<Vec<Option<Value>>>>()?;
+    Ok(Some(found.into_iter().flatten().collect()))
 }
 
 /// The list in the column's type; members that no value of the type can equal are left out.
@@ -82,13 +105,21 @@ impl Members {
                 Some(Members::Float(floats))
             }
             t if whole_scale(t).is_some() || is_temporal(t) => {
-                let mut wholes: Vec<i128> = list.iter().filter_map(|value| member(value, t)).collect();
+                let mut wholes: Vec<i128> = list.iter().filter_map(|value| of_units(value, t)).collect();
                 wholes.sort_unstable();
                 wholes.dedup();
                 Some(Members::Whole(wholes))
             }
             _ => None,
         }
+    }
+}
+
+/// A member as the whole number that holds it; of times only what was brought to their units before.
+fn of_units(value: &Value, data_type: &DataType) -> Option<i128> {
+    match is_temporal(data_type) {
+        true => value.as_i64().map(i128::from),
+        false => member(value, data_type),
     }
 }
 

@@ -276,6 +276,8 @@ impl Divergence {
                 expected.push(share);
             }
         }
+        // Of nothing every value has no weight at all.
+        observed.iter_mut().filter(|weight| weight.is_nan()).for_each(|weight| *weight = 0.0);
         let details = json!({
             "observed_partition": {"values": index, "weights": list(&observed)},
             "expected_partition": {"values": index, "weights": list(&expected)},
@@ -346,7 +348,8 @@ impl Divergence {
 }
 
 fn list(numbers: &[f64]) -> Value {
-    Value::from(numbers.iter().map(|number| json_of_float(*number)).collect::<Vec<_>>())
+    let shown = |number: &f64| if number.is_nan() { Value::Null } else { json_of_float(*number) };
+    Value::from(numbers.iter().map(shown).collect::<Vec<_>>())
 }
 
 /// Relative entropy of two lists of weights, each brought to a sum of one; infinite where something is observed that

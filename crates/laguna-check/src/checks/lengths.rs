@@ -53,7 +53,7 @@ pub(super) const EQUAL: CheckKind = CheckKind {
 };
 
 fn plan(arguments: &Arguments, binding: &Binding<'_>, low: i64, high: i64, says: String) -> Result<Plan> {
-    let column = binding.column(arguments.required("column")?)?.as_text()?;
+    let column = binding.column(arguments.required("column")?)?.with_text()?;
     Ok(RowPlan::of_values(column, Length { column, low, high }, says))
 }
 

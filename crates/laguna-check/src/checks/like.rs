@@ -124,7 +124,7 @@ fn expression(like: &str, escape: Option<char>) -> Result<String> {
 }
 
 fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: Wanted) -> Result<Plan> {
-    let column = binding.column(arguments.required("column")?)?.as_text()?;
+    let column = binding.column(arguments.required("column")?)?.with_text()?;
     let mut shown = arguments.texts("like_pattern_list");
     shown.extend(arguments.text("like_pattern").map(str::to_string));
     let says = match wanted {

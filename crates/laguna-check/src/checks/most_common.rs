@@ -97,7 +97,9 @@ impl LateTest for MostCommon {
                 let value = |texts: &[Option<String>]| {
                     texts.first().and_then(Option::as_deref).map(|text| json_of_text(text, data_type))
                 };
-                let modes = answer.rows.iter().filter_map(|(_, texts)| value(texts)).collect();
+                let mut modes: Vec<Value> =
+                    answer.rows.iter().filter_map(|(_, texts)| value(texts)).collect();
+                modes.sort_by(in_order);
                 let hits = answer.rows.iter().filter(|(hit, _)| *hit == 1).count();
                 (modes, answer.total, hits)
             }
@@ -110,5 +112,13 @@ impl LateTest for MostCommon {
             _ => format!("{total} values of {name} are equally common"),
         };
         Ok(Observation { success, message, observed: Value::from(modes), ..Observation::default() })
+    }
+}
+
+/// The order of values of one column.
+fn in_order(a: &Value, b: &Value) -> std::cmp::Ordering {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        _ => a.as_str().cmp(&b.as_str()),
     }
 }

@@ -107,7 +107,7 @@ fn patterns(arguments: &Arguments, binding: Option<&Binding<'_>>) -> Result<Vec<
 }
 
 fn plan(arguments: &Arguments, binding: &Binding<'_>, verb: &str, wanted: Wanted) -> Result<Plan> {
-    let column = binding.column(arguments.required("column")?)?.as_text()?;
+    let column = binding.column(arguments.required("column")?)?.with_text()?;
     let patterns = patterns(arguments, Some(binding))?;
     let shown: Vec<&str> = patterns.iter().map(|pattern| pattern.text()).collect();
     let says = match wanted {

@@ -185,11 +185,9 @@ fn is(data_type: &DataType, wanted: &str) -> bool {
             &["timestamp", "timestamptz", "timestamp with time zone", "datetime"]
         }
         (DataType::Timestamp(unit, None), false) => {
-            return unit_fits(wanted, *unit)
-                && matches!(
-                    stem.as_str(),
-                    "datetime64" | "timestamptype" | "timestampntztype" | "timestamp_ntz"
-                );
+            let named =
+                ["datetime64", "timestamptype", "timestampntztype", "timestamp_ntz"].contains(&stem.as_str());
+            return unit_fits(wanted, *unit) && named && !wanted.contains(',');
         }
         (DataType::Timestamp(unit, Some(zone)), false) => {
             let zoned = match wanted.split_once(',') {

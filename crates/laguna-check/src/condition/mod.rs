@@ -163,7 +163,7 @@ impl Condition {
                 let term = term.written(schema)?;
                 match (term.class, &term.data_type) {
                     (Class::Nothing, _) => Ok("false".to_string()),
-                    (_, Some(DataType::Boolean)) => Ok(format!("({} IS TRUE)", term.sql)),
+                    (_, Some(DataType::Boolean)) => Ok(format!("(({} = 1) IS TRUE)", term.sql)),
                     _ => Err(Error::project("a row condition must be true or false")
                         .hint("compare the column with a value, as in amount > 0")),
                 }
@@ -287,7 +287,7 @@ impl Term {
                     t if t.is_floating() => {
                         format!("(CASE WHEN isnan({quoted}) THEN NULL ELSE {quoted} END)")
                     }
-                    DataType::Date32 => format!("CAST({quoted} AS INTEGER)"),
+                    DataType::Date32 | DataType::Boolean => format!("CAST({quoted} AS INTEGER)"),
                     _ if class == Class::Time => format!("CAST({quoted} AS BIGINT)"),
                     _ => quoted,
                 };
@@ -301,7 +301,7 @@ impl Term {
                 Ok(Written { sql, class: Class::Text, data_type: None })
             }
             Term::Literal(Value::Bool(flag)) => Ok(Written {
-                sql: flag.to_string(),
+                sql: u8::from(*flag).to_string(),
                 class: Class::Number,
                 data_type: Some(DataType::Boolean),
             }),

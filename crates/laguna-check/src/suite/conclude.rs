@@ -7,6 +7,7 @@ use super::Suite;
 use crate::collector::{Collector, described};
 use crate::gather::Slot;
 use crate::plan::{Ignore, Plan, Shows};
+use crate::range;
 use crate::set_query::Answer;
 use crate::verdict::{Counted, Observation, Verdict, VerdictKind};
 
@@ -47,11 +48,15 @@ impl Suite {
         Ok(match &check.plan {
             Plan::Broken(error) => self.broken(index, error),
             Plan::Misfit { error, .. } => {
-                let moments = check.slots.iter().filter_map(|slot| match merged.slot(*slot) {
-                    Slot::Moments(moments) => Some(moments.present),
-                    _ => None,
-                });
-                if moments.min() != Some(0) {
+                let present: Vec<u64> = check
+                    .slots
+                    .iter()
+                    .filter_map(|slot| match merged.slot(*slot) {
+                        Slot::Moments(moments) => Some(moments.present),
+                        _ => None,
+                    })
+                    .collect();
+                if !present.contains(&0) {
                     return Ok(self.broken(index, error));
                 }
                 // No value is there that could be of the wrong type.
@@ -59,9 +64,18 @@ impl Suite {
                     check.spec.arguments.text("ignore_row_if"),
                     Some("any_value_is_missing" | "either_value_is_missing")
                 );
-                let success = check.spec.kind.mostly && (skips || rows == 0 || check.slots.len() == 1);
+                let success = check.spec.kind.mostly && (skips || present.iter().all(|count| *count == 0));
                 let message = format!("there are no values to judge; with values: {error}");
-                self.observed(index, rows, Observation { success, message, ..Observation::default() })
+                let mut seen = Observation { success, message, ..Observation::default() };
+                if check.spec.kind.mostly && success {
+                    seen.counted = Some(Counted { missing: rows, ..Counted::default() });
+                }
+                if check.spec.kind.short == "sum" {
+                    // The sum of nothing is 0, whatever the type.
+                    seen.success = range::numeric(&check.spec.arguments)?.holds(0.0);
+                    seen.observed = Value::from(0);
+                }
+                self.observed(index, rows, seen)
             }
             Plan::Row(row) => {
                 let what = match (row.shows, row.columns.as_slice()) {

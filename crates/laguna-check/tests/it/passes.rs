@@ -40,6 +40,10 @@ const CHECKS: &str = r#"checks:
 - {distinct_count: {column: k, max_value: 3}}
 - {distinct_count: {column: s, max_value: 3}}
 - {row_count: {min_value: 3}}
+"#;
+
+/// Checks that are judged at the end, or need more than one row.
+const LATE: &str = r#"checks:
 - {median: {column: k, max_value: 1}}
 - {quantiles: {column: k, quantile_ranges: {quantiles: [0.1, 0.25, 0.5, 0.75, 1], value_ranges: [[-4, 0], [null, 1], [-1, 2], [0, null], [3, 4]]}, allow_relative_error: linear}}
 - {z_score: {column: k, threshold: 1, double_sided: true}}
@@ -139,4 +143,33 @@ async fn fifty_checks_need_no_second_reading_when_nothing_repeats() {
     assert!(suite.set_query(&collector).is_none());
     let verdicts = suite.finish(collector, None).unwrap();
     assert!(verdicts.iter().all(|verdict| verdict.success));
+}
+
+#[tokio::test]
+async fn what_the_pass_cannot_hold_is_asked_of_the_rows() {
+    let text = |text: &str| Some(text.to_string());
+    let some: Vec<Row> = (0..23)
+        .map(|at| ((at % 5 != 2).then_some(at * at % 9 - 4), text(["a", "b", "é", "ab"][at as usize % 4])))
+        .collect();
+    let tables: [&[Row]; 4] = [
+        &[],
+        &[(None, None), (None, text("a"))],
+        &[(Some(3), text("b")), (Some(3), None), (None, text("b")), (Some(-1), text("a"))],
+        &some,
+    ];
+    let specs = specs(LATE).unwrap();
+    for rows in tables {
+        let whole = batch(rows);
+        let schema = whole.schema();
+        let suite = Suite::compile(&specs, &schema).unwrap();
+        let cramped = Suite::with_hash_room(&specs, &schema, 0).unwrap();
+        let together = told(&run_suite(&suite, &schema, &[whole], &[]).await.unwrap());
+        let pieces: Vec<RecordBatch> = rows.chunks(4).map(batch).collect();
+        let apart = told(&run_suite(&suite, &schema, &pieces, &[]).await.unwrap());
+        let alone = told(&run_suite(&cramped, &schema, &pieces, &[]).await.unwrap());
+        for ((one, two), three) in together.iter().zip(&apart).zip(&alone) {
+            assert_eq!(one, two, "split, on {rows:?}");
+            assert_eq!(one, three, "without room, on {rows:?}");
+        }
+    }
 }
