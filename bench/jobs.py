@@ -14,6 +14,7 @@ from typing import Callable
 import projects
 
 FLIGHTS = Path(__file__).resolve().parents[1] / "examples/flights/data/flights"
+CHECKS = Path(__file__).resolve().parent / "checks"
 TPCH = Path(__file__).resolve().parent / "tpch"
 
 
@@ -24,6 +25,7 @@ class Contestant:
     command: list
     prepare: Callable = lambda: None
     answer: Callable = None  # what must be equal between contestants
+    codes: tuple = (0,)  # exit codes of a contestant that did its work
 
 
 @dataclasses.dataclass
@@ -184,6 +186,33 @@ def checks(cache, options):
     table = ["| checks of a table | | bytes read |", "|---|---:|---:|"]
     table += [f"| {name} | {count} | {read:,.0f} |" for name, (count, read) in sorted(found.items(), key=lambda item: item[1])]
     yield Job("checks", [], lines=lambda: table)
+    yield from expectations(cache)
+
+
+def expectations(cache):
+    """15 expectations on flights and on ten copies of it, whole processes from CSV. The copies repeat every key: one expectation fails there."""
+    python = cache.bin("great_expectations", "python")
+    for copies in (1, 10):
+        data, folder = cache.data / f"flights-{copies}.csv", cache.work / f"expectations-{copies}"
+        if not data.exists():
+            parts = sorted((cache.data / "flights").glob("*.csv"))
+            lines = [part.read_bytes().split(b"\n", 1) for part in parts]
+            data.write_bytes(lines[0][0] + b"\n" + b"".join(body for _, body in lines) * copies)
+        remove(folder)
+        folder.mkdir(parents=True)
+        ours = [cache.laguna, "check", data, "--suite", CHECKS / "flights.json", "-o", "ge"]
+        theirs = [python, CHECKS / "peer.py", data, CHECKS / "flights.json"]
+
+        def verdicts(command):
+            text = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True).stdout
+            results = json.loads(text)["results"]
+            key = lambda result: json.dumps([result["expectation_config"]["type"], result["expectation_config"]["kwargs"].get("column")])
+            return json.dumps(sorted((key(result), result["success"], result["result"].get("unexpected_count")) for result in results), indent=1)
+
+        yield Job(f"15 expectations on flights from CSV, {336_776 * copies:,} rows", [
+            Contestant("Laguna", folder, ours, answer=lambda: verdicts(ours), codes=(0, 1)),
+            Contestant("Great Expectations", folder, theirs, answer=lambda: verdicts(theirs)),
+        ], most_runs=3)
 
 
 def tpch(cache, options):

@@ -3,6 +3,7 @@
 use laguna_base::{Error, Result, TableName, suggest};
 use serde_json::{Map, Value};
 
+use crate::condition::{self, Condition};
 use crate::kind::{Argument, CheckKind, Form};
 
 /// Arguments by canonical name. A null is the same as an argument that is not given.
@@ -22,6 +23,12 @@ impl Arguments {
             }
             if name == "mostly" && kind.mostly {
                 resolved.insert(name, mostly(&value)?);
+                continue;
+            }
+            if kind.condition && condition::ARGUMENTS.contains(&name.as_str()) {
+                if !value.is_null() {
+                    resolved.insert(name, value);
+                }
                 continue;
             }
             let Some(argument) =
@@ -48,7 +55,14 @@ impl Arguments {
                     .hint(format!("{}, as in {}", argument.doc, kind.example)));
             }
         }
-        Ok(Arguments(resolved))
+        let resolved = Arguments(resolved);
+        resolved.condition()?;
+        Ok(resolved)
+    }
+
+    /// Which rows are looked at; none when all are.
+    pub fn condition(&self) -> Result<Option<Condition>> {
+        condition::parse(self.value("row_condition"), self.value("condition_parser"))
     }
 
     pub fn value(&self, name: &str) -> Option<&Value> {
@@ -102,12 +116,12 @@ impl Arguments {
 
 fn unknown(kind: &CheckKind, name: &str) -> Error {
     let error = Error::project(format!("`{}` has no argument `{name}`", kind.short));
-    if matches!(name, "row_condition" | "condition_parser") {
-        return error.hint("row conditions are not supported; write the condition as an `sql` check");
-    }
     let mut known: Vec<&str> = kind.arguments.iter().map(|argument| argument.name).collect();
     if kind.mostly {
         known.push("mostly");
+    }
+    if kind.condition {
+        known.extend(condition::ARGUMENTS);
     }
     error.hint(suggest::hint(name, known.iter()))
 }
@@ -128,9 +142,37 @@ fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
+        Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
         _ => None,
     }
     .filter(|number: &f64| number.is_finite())
+}
+
+/// True or false as Great Expectations reads them: also 0 and 1, and the usual words.
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::Number(number) => match number.as_f64() {
+            Some(0.0) => Some(false),
+            Some(1.0) => Some(true),
+            _ => None,
+        },
+        Value::String(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+            "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A number as text, where a text is wanted.
+fn text(value: &Value) -> Option<Value> {
+    match value {
+        Value::String(_) => Some(value.clone()),
+        Value::Number(number) => Some(Value::String(number.to_string())),
+        _ => None,
+    }
 }
 
 fn coerce(argument: &Argument, value: Value) -> std::result::Result<Value, String> {
@@ -156,26 +198,66 @@ fn coerce(argument: &Argument, value: Value) -> std::result::Result<Value, Strin
             None => refuse("a number"),
         },
         Form::Integer => match number(&value) {
-            Some(parsed) if parsed.fract() == 0.0 && parsed.abs() < 9e15 => Ok(Value::from(parsed as i64)),
+            Some(parsed) if parsed.abs() < 9e18 && (parsed.fract() == 0.0 || value.is_number()) => {
+                Ok(Value::from(parsed as i64))
+            }
             _ => refuse("a whole number"),
         },
         Form::Bound => match &value {
-            Value::Number(_) | Value::String(_) => Ok(value),
-            _ => refuse("a number, a date or a text"),
+            Value::Number(_) => Ok(value),
+            Value::Bool(flag) => Ok(Value::from(u8::from(*flag))),
+            Value::String(text) => match text.trim().parse::<f64>() {
+                Ok(parsed) if parsed.is_finite() => match serde_json::from_str(text.trim()) {
+                    Ok(exact @ Value::Number(_)) => Ok(exact),
+                    _ => Ok(Value::from(parsed)),
+                },
+                _ if crate::value::instant(text).is_some() => Ok(value),
+                _ => refuse("a number or an ISO date such as 2024-01-31T12:00:00"),
+            },
+            _ => refuse("a number or an ISO date"),
         },
-        Form::Flag => match &value {
-            Value::Bool(_) => Ok(value),
-            Value::String(text) if text == "true" || text == "false" => Ok(Value::Bool(text == "true")),
-            _ => refuse("true or false"),
-        },
-        Form::Text => match &value {
-            Value::String(_) => Ok(value),
-            _ => refuse("a text"),
+        Form::Flag => flag(&value).map_or_else(|| refuse("true or false"), |flag| Ok(Value::Bool(flag))),
+        Form::Text => text(&value).map_or_else(|| refuse("a text"), Ok),
+        Form::Texts => match &value {
+            Value::Array(items) => match items.iter().map(text).collect::<Option<Vec<Value>>>() {
+                Some(texts) => Ok(Value::Array(texts)),
+                None => refuse("a list of texts"),
+            },
+            Value::String(_) => Ok(Value::Array(vec![value])),
+            _ => refuse("a list of texts"),
         },
         Form::Values => match &value {
             Value::Array(_) => Ok(value),
             Value::Object(_) => refuse("a list"),
             _ => Ok(Value::Array(vec![value])),
+        },
+        Form::Pairs => match &value {
+            Value::Array(pairs)
+                if pairs.iter().all(|pair| pair.as_array().is_some_and(|pair| pair.len() == 2)) =>
+            {
+                Ok(value)
+            }
+            _ => refuse("a list of pairs of values"),
+        },
+        Form::Object => match &value {
+            Value::Object(_) => Ok(value),
+            _ => refuse("a map"),
+        },
+        Form::Schema => match &value {
+            Value::Object(_) | Value::Bool(_) => Ok(value),
+            Value::String(text) => match serde_json::from_str::<Value>(text) {
+                Ok(schema) if schema.is_object() || schema.is_boolean() => Ok(schema),
+                _ => refuse("a JSON Schema"),
+            },
+            _ => refuse("a JSON Schema"),
+        },
+        Form::Word => match &value {
+            Value::String(_) | Value::Bool(_) => Ok(value),
+            _ => refuse("true, false or a word"),
+        },
+        Form::OtherTable => match &value {
+            Value::String(text) if !text.trim().is_empty() => Ok(value),
+            _ => refuse("the name of a table"),
         },
         Form::Table => match &value {
             Value::String(text) => match text.parse::<TableName>() {

@@ -22,6 +22,10 @@ pub struct CheckKind {
     pub arguments: &'static [Argument],
     /// Whether `mostly` (the share of rows that must pass, 0 to 1) is accepted.
     pub mostly: bool,
+    /// Whether `row_condition` (which rows are looked at) is accepted.
+    pub condition: bool,
+    /// What becomes of missing values, in one sentence; empty where none is looked at.
+    pub nulls: &'static str,
     /// What must be true, in one sentence.
     pub doc: &'static str,
     /// An entry for `checks:` of a table, as YAML flow text that is JSON too.
@@ -54,6 +58,8 @@ pub struct Argument {
     pub form: Form,
     /// Whether it must be given.
     pub required: bool,
+    /// What stands for it when it is left out, as JSON; empty when there is nothing.
+    pub default: &'static str,
     /// What it means, in one sentence.
     pub doc: &'static str,
 }
@@ -75,8 +81,20 @@ pub enum Form {
     Flag,
     /// A text.
     Text,
+    /// A list of texts.
+    Texts,
     /// A list of values of any type.
     Values,
+    /// A list of pairs of values.
+    Pairs,
+    /// A map, whose form the check itself knows.
+    Object,
+    /// A map, true or false, or a map as text: a JSON Schema.
+    Schema,
+    /// True, false, or one of the words that a check knows.
+    Word,
+    /// The name of a table: `tier.table`, or a bare name.
+    OtherTable,
     /// `tier.table`.
     Table,
 }
@@ -99,12 +117,12 @@ impl CheckKind {
 
 /// An argument that must be given.
 pub(crate) const fn required(name: &'static str, form: Form, doc: &'static str) -> Argument {
-    Argument { name, aliases: &[], form, required: true, doc }
+    Argument { name, aliases: &[], form, required: true, default: "", doc }
 }
 
 /// An argument that may be left out.
 pub(crate) const fn optional(name: &'static str, form: Form, doc: &'static str) -> Argument {
-    Argument { name, aliases: &[], form, required: false, doc }
+    Argument { name, aliases: &[], form, required: false, default: "", doc }
 }
 
 impl Argument {
@@ -112,19 +130,54 @@ impl Argument {
         self.aliases = aliases;
         self
     }
+
+    pub(crate) const fn by_default(mut self, default: &'static str) -> Argument {
+        self.default = default;
+        self
+    }
 }
 
 pub(crate) const COLUMN: Argument = required("column", Form::Column, "the column that is looked at");
 pub(crate) const MIN: Argument =
-    optional("min_value", Form::Bound, "the smallest value that passes").or(&["min"]);
+    optional("min_value", Form::Bound, "the smallest value that passes: a number or an ISO date")
+        .or(&["min"]);
 pub(crate) const MAX: Argument =
-    optional("max_value", Form::Bound, "the largest value that passes").or(&["max"]);
+    optional("max_value", Form::Bound, "the largest value that passes: a number or an ISO date").or(&["max"]);
+pub(crate) const LEAST: Argument =
+    optional("min_value", Form::Number, "the smallest number that passes").or(&["min"]);
+pub(crate) const MOST: Argument =
+    optional("max_value", Form::Number, "the largest number that passes").or(&["max"]);
 pub(crate) const STRICT_MIN: Argument =
-    optional("strict_min", Form::Flag, "whether `min_value` itself fails; default false");
+    optional("strict_min", Form::Flag, "whether `min_value` itself fails").by_default("false");
 pub(crate) const STRICT_MAX: Argument =
-    optional("strict_max", Form::Flag, "whether `max_value` itself fails; default false");
+    optional("strict_max", Form::Flag, "whether `max_value` itself fails").by_default("false");
 
 /// For kinds whose arguments need no further look.
 pub(crate) fn anything(_: &Arguments) -> Result<()> {
     Ok(())
 }
+
+/// A check of the values of one column, to be filled in.
+pub(crate) const VALUES: CheckKind = CheckKind {
+    name: "",
+    short: "",
+    aliases: &[],
+    scope: Scope::Column,
+    main: None,
+    arguments: &[COLUMN],
+    mostly: true,
+    condition: true,
+    nulls: "Rows where the value is missing (null or NaN) are taken out first.",
+    doc: "",
+    example: "",
+    validate: anything,
+    plan: |_, _| Err(laguna_base::Error::internal("a check without a plan")),
+};
+
+/// A check of one number about a column, to be filled in.
+pub(crate) const AGGREGATE: CheckKind =
+    CheckKind { mostly: false, nulls: "Missing values (null or NaN) are left out.", ..VALUES };
+
+/// A check of the table as a whole, to be filled in.
+pub(crate) const TABLE: CheckKind =
+    CheckKind { scope: Scope::Table, arguments: &[], mostly: false, condition: false, nulls: "", ..VALUES };

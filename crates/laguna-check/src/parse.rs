@@ -4,12 +4,13 @@ use laguna_base::error::Location;
 use laguna_base::settings::TableSettings;
 use laguna_base::settings::table::CheckEntry;
 use laguna_base::settings::yaml::Placed;
-use laguna_base::{Error, Result, suggest};
+use laguna_base::{Clock, Error, Result, SystemClock, suggest};
 use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
 use crate::kind::{CheckKind, Scope, all};
-use crate::spec::{CheckSpec, Severity};
+use crate::parameters;
+use crate::spec::{CheckSpec, Kept, Severity};
 
 /// Keys that may stand beside the name of a check.
 const SIBLINGS: [&str; 7] = ["severity", "mostly", "name", "description", "meta", "notes", "id"];
@@ -38,6 +39,12 @@ pub fn parse(settings: &TableSettings, file: &str) -> Result<Vec<CheckSpec>> {
 /// The checks of one entry: one, or one for each column of `{not_null: [a, b]}`.
 pub(crate) fn entry(value: &Value, column: Option<&str>, location: &Location) -> Result<Vec<CheckSpec>> {
     let (name, given, siblings) = split(value)?;
+    let typed = given.clone();
+    // Arguments that wait for a run's parameters are filled in before; only moments can be known here.
+    let given = match parameters::any(&given) {
+        true => parameters::with_parameters(&given, &Map::new(), SystemClock.now())?,
+        false => given,
+    };
     let mut kind = find(&name)?;
     let mut arguments = spread(kind, given)?;
     if let Some(mostly) = siblings.get("mostly") {
@@ -61,6 +68,12 @@ pub(crate) fn entry(value: &Value, column: Option<&str>, location: &Location) ->
         Some(_) => Err(Error::project(format!("`{key}` must be a text"))),
     };
     let (given_name, description) = (text("name")?, text("description")?);
+    let kept = Kept {
+        meta: siblings.get("meta").cloned().unwrap_or_default(),
+        notes: siblings.get("notes").cloned().unwrap_or_default(),
+        id: text("id")?,
+        given: typed,
+    };
     one_each(kind, arguments)
         .into_iter()
         .map(|arguments| {
@@ -72,6 +85,7 @@ pub(crate) fn entry(value: &Value, column: Option<&str>, location: &Location) ->
                 severity,
                 given_name: given_name.clone(),
                 description: description.clone(),
+                kept: kept.clone(),
                 location: location.clone(),
             })
         })

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::arguments::Arguments;
 use crate::value::{is_temporal, whole, whole_scale};
-use crate::view::{any, failed, where_text};
+use crate::view::{any, failed};
 
 /// An interval of a column's values.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +23,8 @@ pub(crate) enum Range {
     Whole { low: i128, high: i128 },
     /// Floats.
     Float { low: Option<f64>, high: Option<f64>, strict_low: bool, strict_high: bool },
-    /// Text in byte order.
-    Text { low: Option<String>, high: Option<String>, strict_low: bool, strict_high: bool },
+    /// Everything: no bound is given, or the column holds nothing.
+    Any,
 }
 
 /// Refuses bounds that can hold for nothing, or that are not there when they must be.
@@ -67,17 +67,16 @@ pub(crate) fn compile(arguments: &Arguments, data_type: &DataType, column: &str)
                 "give a bound of the column's type"
             })
     };
-    if matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
-        let text = |bound: Option<&Value>| match bound {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => {
-                Err(unfit(other).hint("the column holds text; cast it in the model to compare numbers"))
-            }
-        };
-        return Ok(Range::Text { low: text(low)?, high: text(high)?, strict_low, strict_high });
+    if (low.is_none() && high.is_none()) || data_type == &DataType::Null {
+        return Ok(Range::Any);
     }
-    if data_type.is_floating() || matches!(data_type, DataType::Null | DataType::Decimal256(_, _)) {
+    if data_type.is_string() {
+        let bound = low.or(high).unwrap_or(&Value::Null);
+        return Err(
+            unfit(bound).hint("the column holds text; cast it in the model to compare numbers or dates")
+        );
+    }
+    if data_type.is_floating() || matches!(data_type, DataType::Decimal256(_, _)) {
         let number = |bound: Option<&Value>| match bound {
             None => Ok(None),
             Some(literal) => {
@@ -132,7 +131,7 @@ impl Range {
                     && high.is_none_or(|high| if *strict_high { value < high } else { value <= high })
             }
             Range::Whole { low, high } => value >= *low as f64 && value <= *high as f64,
-            Range::Text { .. } => false,
+            Range::Any => true,
         }
     }
 
@@ -140,12 +139,7 @@ impl Range {
     pub fn outside(&self, array: &ArrayRef) -> Result<Option<BooleanBuffer>> {
         match self {
             Range::Whole { low, high } => whole_outside(array, *low, *high),
-            Range::Text { low, high, strict_low, strict_high } => Ok(any(where_text(array, |text| {
-                low.as_deref().is_some_and(|low| if *strict_low { text <= low } else { text < low })
-                    || high
-                        .as_deref()
-                        .is_some_and(|high| if *strict_high { text >= high } else { text > high })
-            }))),
+            Range::Any => Ok(None),
             Range::Float { low, high, strict_low, strict_high } => {
                 // Strict or not is settled before the loop: the bound moves to the next float inside.
                 match array.data_type() {

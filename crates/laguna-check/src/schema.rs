@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::condition;
 use crate::kind::{Argument, CheckKind, Form, Scope, all};
 
 /// JSON Schema of one entry: a bare name, or a map of one name to its arguments. Whether a name may stand under a
@@ -20,6 +21,16 @@ pub fn json_schema() -> Value {
     for kind in all() {
         forms.extend(kind.names().filter(|name| seen.insert(*name)).map(|name| entry(kind, name)));
     }
+    forms.push(json!({
+        "type": "object",
+        "title": "suite",
+        "properties": {
+            "suite": {"type": "string", "description": "a suite of Great Expectations: a JSON file of the project, as checks/orders.json"},
+            "parameters": {"type": "object", "description": "values of the suite's parameters"}
+        },
+        "required": ["suite"],
+        "additionalProperties": false
+    }));
     json!({"title": "Check", "description": "What must be true of the table or column.", "oneOf": forms})
 }
 
@@ -41,6 +52,16 @@ fn entry(kind: &CheckKind, name: &str) -> Value {
     let share = json!({"type": "number", "minimum": 0, "maximum": 1, "description": "the share of rows that must pass"});
     if kind.mostly {
         properties.insert("mostly".to_string(), share.clone());
+    }
+    if kind.condition {
+        properties.insert(
+            "row_condition".to_string(),
+            json!({"type": ["string", "object"], "description": "which rows are looked at"}),
+        );
+        properties.insert(
+            "condition_parser".to_string(),
+            json!({"enum": condition::PARSERS, "description": "how a `row_condition` that is a text is read"}),
+        );
     }
     let map = json!({"type": "object", "properties": properties, "additionalProperties": false});
     let mut forms = vec![map, json!({"type": "null"})];
@@ -78,7 +99,12 @@ fn form(argument: &Argument) -> Value {
         Form::Integer => json!({"type": ["integer", "string"]}),
         Form::Bound => json!({"type": ["number", "string", "null"]}),
         Form::Flag => json!({"type": "boolean"}),
-        Form::Values => json!({"type": "array"}),
+        Form::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Form::Values | Form::Pairs => json!({"type": "array"}),
+        Form::Object => json!({"type": "object"}),
+        Form::Schema => json!({"type": ["object", "boolean", "string"]}),
+        Form::Word => json!({"type": ["string", "boolean"]}),
+        Form::OtherTable => json!({"type": "string"}),
         Form::Table => json!({"type": "string", "pattern": "^[a-z]+\\.[a-z_][a-z0-9_]*$"}),
     }
 }

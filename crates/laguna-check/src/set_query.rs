@@ -7,14 +7,14 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use laguna_base::error::Location;
 use laguna_base::{Error, Result, TableName};
 use serde_json::{Map, Value};
 
 use crate::plan::{Ignore, Plan};
 use crate::sql;
-use crate::suite::Compiled;
+use crate::suite::{Compiled, CompiledCheck};
 use crate::value::json_of_text;
 use crate::view::failed;
 
@@ -44,7 +44,33 @@ pub struct SetPart {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     pub total: u64,
-    pub examples: Vec<Value>,
+    /// `n` and the texts of `example`.
+    pub rows: Vec<(u64, Vec<Option<String>>)>,
+    /// `n` and `total`, row by row, where they differ from row to row.
+    pub sums: Vec<(u64, u64)>,
+}
+
+impl Answer {
+    /// At most `limit` values, each as often as it stands there; of several columns an object each.
+    pub fn examples(&self, columns: &[(&str, &DataType)], limit: usize) -> Vec<Value> {
+        let mut examples = Vec::new();
+        for (count, texts) in &self.rows {
+            let value = |at: usize| match texts.get(at).and_then(Option::as_deref) {
+                Some(text) => json_of_text(text, columns[at].1),
+                None => Value::Null,
+            };
+            let example = if columns.len() == 1 {
+                value(0)
+            } else {
+                let named =
+                    columns.iter().enumerate().map(|(at, (name, _))| ((*name).to_string(), value(at)));
+                Value::Object(named.collect::<Map<_, _>>())
+            };
+            let room = limit.saturating_sub(examples.len()).min(*count as usize);
+            examples.extend(std::iter::repeat_n(example, room));
+        }
+        examples
+    }
 }
 
 pub(crate) const EXAMPLES: usize = 20;
@@ -58,23 +84,36 @@ impl SetQuery {
     }
 }
 
+/// The rows of one check's statement with its number before them.
+pub(crate) fn numbered(index: usize, sql: &str) -> String {
+    format!("SELECT CAST({index} AS BIGINT) AS check_index, total, n, example FROM (\n{sql}\n) AS part")
+}
+
+/// A row of an answer as SQL: a number and texts.
+pub(crate) fn row(total: &str, n: &str, example: &[String]) -> String {
+    let none = ["CAST(NULL AS VARCHAR)".to_string()];
+    let example = if example.is_empty() { &none } else { example };
+    format!(
+        "CAST({total} AS BIGINT) AS total, CAST({n} AS BIGINT) AS n, make_array({}) AS example",
+        example.join(", ")
+    )
+}
+
 /// The statement of one check; `None` for those that the pass answers.
-pub(crate) fn part(compiled: &Compiled, index: usize) -> Option<String> {
-    let check = &compiled.checks[index];
-    let keys =
-        |columns: &[usize]| -> Vec<String> { columns.iter().map(|c| key(compiled, *c, "t")).collect() };
+pub(crate) fn part(compiled: &Compiled, check: &CompiledCheck, limit: usize) -> Option<String> {
+    let source = compiled.source(check);
     match &check.plan {
         Plan::Unique { columns, ignore } => Some(select(
-            index,
             columns.len(),
             &examples(compiled, columns),
-            &repeated(compiled, columns, *ignore),
+            &repeated(compiled, columns, *ignore, &source),
+            limit,
         )),
         Plan::ForeignKey { columns, to, fields } => {
-            let keys = keys(columns);
+            let keys: Vec<String> = columns.iter().map(|c| key(compiled, *c, "t")).collect();
             let named: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
             let counted = format!(
-                "SELECT {}, count(*) AS n FROM this AS t WHERE {} GROUP BY {}",
+                "SELECT {}, count(*) AS n FROM {source} AS t WHERE {} GROUP BY {}",
                 named.join(", "),
                 keys.iter().map(|k| format!("{k} IS NOT NULL")).collect::<Vec<_>>().join(" AND "),
                 keys.join(", ")
@@ -86,38 +125,30 @@ pub(crate) fn part(compiled: &Compiled, index: usize) -> Option<String> {
                 table(to),
                 pairs.join(" AND ")
             );
-            Some(select(index, columns.len(), &examples(compiled, columns), &orphans))
+            Some(select(columns.len(), &examples(compiled, columns), &orphans, limit))
         }
         Plan::Sql { text } => Some(format!(
-            "SELECT CAST({index} AS BIGINT) AS check_index, CAST(count(*) AS BIGINT) AS total, \
-             CAST(0 AS BIGINT) AS n, make_array(CAST(NULL AS VARCHAR)) AS example FROM (\n{}\n) AS failures",
+            "SELECT {} FROM (\n{}\n) AS failures",
+            row("count(*)", "0", &[]),
             sql::embeddable(text)
         )),
-        Plan::Distinct { column, .. } => Some(format!(
-            "SELECT CAST({index} AS BIGINT) AS check_index, CAST(count(DISTINCT {}) AS BIGINT) AS total, \
-             CAST(0 AS BIGINT) AS n, make_array(CAST(NULL AS VARCHAR)) AS example FROM this AS t",
-            key(compiled, *column, "t")
-        )),
-        Plan::Row(_) | Plan::Aggregate { .. } | Plan::Table(_) => None,
+        _ => None,
     }
 }
 
-fn select(index: usize, width: usize, examples: &[bool], groups: &str) -> String {
-    let texts: Vec<String> =
-        (0..width)
-            .map(|i| {
-                if examples[i] {
-                    format!("CAST(k{i} AS VARCHAR)")
-                } else {
-                    "CAST(NULL AS VARCHAR)".to_string()
-                }
-            })
-            .collect();
-    format!(
-        "SELECT CAST({index} AS BIGINT) AS check_index, CAST(sum(n) OVER () AS BIGINT) AS total, \
-         CAST(n AS BIGINT) AS n, make_array({}) AS example FROM ({groups}) AS g LIMIT {EXAMPLES}",
-        texts.join(", ")
-    )
+fn select(width: usize, examples: &[bool], groups: &str, limit: usize) -> String {
+    let texts: Vec<String> = (0..width)
+        .map(|i| match examples[i] {
+            true => format!("CAST(k{i} AS VARCHAR)"),
+            false => "CAST(NULL AS VARCHAR)".to_string(),
+        })
+        .collect();
+    format!("SELECT {} FROM ({groups}) AS g LIMIT {}", row("sum(n) OVER ()", "n", &texts), at_most(limit))
+}
+
+/// A limit as SQL takes it: at least one row, because a row carries the total too.
+pub(crate) fn at_most(rows: usize) -> usize {
+    rows.clamp(1, i64::MAX as usize)
 }
 
 /// Which columns can be shown as text.
@@ -137,12 +168,12 @@ fn examples(compiled: &Compiled, columns: &[usize]) -> Vec<bool> {
 }
 
 /// Groups of rows with the same key: `k0, k1, …, n`.
-fn repeated(compiled: &Compiled, columns: &[usize], ignore: Ignore) -> String {
+fn repeated(compiled: &Compiled, columns: &[usize], ignore: Ignore, source: &str) -> String {
     let keys: Vec<String> = columns.iter().map(|column| key(compiled, *column, "t")).collect();
     let named: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{i}")).collect();
     let present: Vec<String> = keys.iter().map(|k| format!("({k} IS NOT NULL)")).collect();
     format!(
-        "SELECT {}, count(*) AS n FROM this AS t WHERE {} GROUP BY {} HAVING count(*) > 1",
+        "SELECT {}, count(*) AS n FROM {source} AS t WHERE {} GROUP BY {} HAVING count(*) > 1",
         named.join(", "),
         match ignore {
             Ignore::AllMissing => present.join(" OR "),
@@ -155,8 +186,18 @@ fn repeated(compiled: &Compiled, columns: &[usize], ignore: Ignore) -> String {
 
 /// A column as a key: NaN is missing, like null.
 fn key(compiled: &Compiled, column: usize, alias: &str) -> String {
-    let name = format!("{alias}.{}", quote(compiled.schema.field(column).name()));
-    if compiled.plain_type(column).is_floating() {
+    key_of(&compiled.schema, column, alias)
+}
+
+/// A column as a key: NaN is missing, like null.
+pub(crate) fn key_of(schema: &SchemaRef, column: usize, alias: &str) -> String {
+    let field = schema.field(column);
+    let name = format!("{alias}.{}", quote(field.name()));
+    let data_type = match field.data_type() {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    };
+    if data_type.is_floating() {
         return format!("CASE WHEN isnan({name}) THEN NULL ELSE {name} END");
     }
     name
@@ -166,8 +207,19 @@ fn key(compiled: &Compiled, column: usize, alias: &str) -> String {
 pub(crate) fn failing_rows(compiled: &Compiled, failing: &[usize]) -> Option<String> {
     let mut joins = Vec::new();
     let mut cases = Vec::new();
+    let mut met = String::new();
     for &index in failing {
-        match &compiled.checks[index].plan {
+        let check = &compiled.checks[index];
+        let source = compiled.source(check);
+        // Rows that the check does not look at are not refused by it.
+        let looked_at = match compiled.conditions[check.condition].sql.as_str() {
+            "" => String::new(),
+            sql => {
+                met.push_str(&format!(", {sql} AS \"_met{index}\""));
+                format!(" AND t.\"_met{index}\"")
+            }
+        };
+        match &check.plan {
             Plan::Unique { columns, ignore } => {
                 let same = if columns.len() == 1 { "=" } else { "IS NOT DISTINCT FROM" };
                 let on: Vec<String> = columns
@@ -177,10 +229,10 @@ pub(crate) fn failing_rows(compiled: &Compiled, failing: &[usize]) -> Option<Str
                     .collect();
                 joins.push(format!(
                     "LEFT JOIN ({}) AS d{index} ON {}",
-                    repeated(compiled, columns, *ignore),
+                    repeated(compiled, columns, *ignore, &source),
                     on.join(" AND ")
                 ));
-                cases.push((index, format!("d{index}.n IS NOT NULL")));
+                cases.push((index, format!("(d{index}.n IS NOT NULL{looked_at})")));
             }
             Plan::ForeignKey { columns, to, fields } => {
                 let named: Vec<String> =
@@ -200,7 +252,8 @@ pub(crate) fn failing_rows(compiled: &Compiled, failing: &[usize]) -> Option<Str
                     table(to),
                     on.join(" AND ")
                 ));
-                cases.push((index, format!("({} AND d{index}.hit IS NULL)", present.join(" AND "))));
+                let present = present.join(" AND ");
+                cases.push((index, format!("({present} AND d{index}.hit IS NULL{looked_at})")));
             }
             _ => {}
         }
@@ -212,8 +265,9 @@ pub(crate) fn failing_rows(compiled: &Compiled, failing: &[usize]) -> Option<Str
         compiled.schema.fields().iter().map(|field| format!("t.{}", quote(field.name()))).collect();
     let first: Vec<String> = cases.iter().map(|(index, case)| format!("WHEN {case} THEN {index}")).collect();
     let where_any: Vec<&str> = cases.iter().map(|(_, case)| case.as_str()).collect();
+    let this = if met.is_empty() { "this".to_string() } else { format!("(SELECT *{met} FROM this)") };
     Some(format!(
-        "SELECT {}, CAST(CASE {} END AS BIGINT) AS _check FROM this AS t {} WHERE {}",
+        "SELECT {}, CAST(CASE {} END AS BIGINT) AS _check FROM {this} AS t {} WHERE {}",
         columns.join(", "),
         first.join(" "),
         joins.join(" "),
@@ -235,31 +289,15 @@ pub(crate) fn read(compiled: &Compiled, batches: &[RecordBatch]) -> Result<HashM
         for row in 0..batch.num_rows() {
             let at = |array: &dyn Array| array.as_primitive::<Int64Type>().value(row);
             let index = usize::try_from(at(&checks)).map_err(|_| malformed())?;
-            let check = compiled.checks.get(index).ok_or_else(malformed)?;
+            if index >= compiled.checks.len() {
+                return Err(malformed());
+            }
             let answer = answers.entry(index).or_default();
             answer.total = at(&totals).max(0) as u64;
-            let columns = match &check.plan {
-                Plan::Unique { columns, .. } | Plan::ForeignKey { columns, .. } => columns,
-                _ => continue,
-            };
             let texts = cast(&lists.value(row), &DataType::Utf8).map_err(failed)?;
-            let texts = texts.as_string::<i32>();
-            let value = |i: usize| match texts.is_valid(i) {
-                true => json_of_text(texts.value(i), compiled.plain_type(columns[i])),
-                false => Value::Null,
-            };
-            let example = if columns.len() == 1 {
-                value(0)
-            } else {
-                let named = columns.iter().enumerate();
-                Value::Object(
-                    named
-                        .map(|(i, c)| (compiled.schema.field(*c).name().clone(), value(i)))
-                        .collect::<Map<_, _>>(),
-                )
-            };
-            let room = EXAMPLES.saturating_sub(answer.examples.len()).min(at(&counts).max(0) as usize);
-            answer.examples.extend(std::iter::repeat_n(example, room));
+            let texts = texts.as_string::<i32>().iter().map(|text| text.map(str::to_string)).collect();
+            answer.rows.push((at(&counts).max(0) as u64, texts));
+            answer.sums.push((at(&counts).max(0) as u64, answer.total));
         }
     }
     Ok(answers)
@@ -269,6 +307,6 @@ fn table(name: &TableName) -> String {
     format!("{}.{}", quote(name.tier.as_str()), quote(&name.table))
 }
 
-fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -33,6 +33,16 @@ impl Severity {
     }
 }
 
+/// What is carried from a check to its verdict and changes nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Kept {
+    pub meta: Value,
+    pub notes: Value,
+    pub id: Option<String>,
+    /// The arguments as they were typed.
+    pub given: Value,
+}
+
 /// A check as resolved from YAML: its kind, its arguments, where it stands.
 #[derive(Clone)]
 pub struct CheckSpec {
@@ -41,6 +51,7 @@ pub struct CheckSpec {
     pub(crate) severity: Severity,
     pub(crate) given_name: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) kept: Kept,
     pub(crate) location: Location,
 }
 
@@ -84,9 +95,31 @@ impl CheckSpec {
         self.description.as_deref()
     }
 
+    /// The user's `meta`; null when there is none.
+    pub fn meta(&self) -> &Value {
+        &self.kept.meta
+    }
+
+    /// The user's notes, a text or a list of texts; null when there are none.
+    pub fn notes(&self) -> &Value {
+        &self.kept.notes
+    }
+
+    /// The user's id of the check.
+    pub fn id(&self) -> Option<&str> {
+        self.kept.id.as_deref()
+    }
+
+    /// The arguments as they were typed, before names and types were settled; null when none were.
+    pub fn given(&self) -> &Value {
+        &self.kept.given
+    }
+
     /// Columns that its arguments name.
     pub fn columns(&self) -> Vec<String> {
         let mut columns = self.arguments.texts("column");
+        columns.extend(self.arguments.texts("column_A"));
+        columns.extend(self.arguments.texts("column_B"));
         columns.extend(self.arguments.texts("column_list"));
         columns
     }
@@ -99,13 +132,17 @@ impl CheckSpec {
     /// Other tables that it reads: targets of foreign keys, and tables in SQL besides `this`. A model that carries the
     /// check depends on them.
     pub fn references(&self) -> Vec<TableName> {
-        if let Some(to) = self.arguments.text("to") {
+        if let Some(to) = self.arguments.text("to").or(self.arguments.text("other_table_name")) {
             return to.parse().into_iter().collect();
         }
-        self.arguments
-            .text("unexpected_rows_query")
-            .and_then(|text| sql::references(text).ok())
-            .unwrap_or_default()
+        let mut found: Vec<TableName> = ["unexpected_rows_query", "base_query", "comparison_query"]
+            .into_iter()
+            .filter_map(|argument| sql::references(&sql::batch_as_this(self.arguments.text(argument)?)).ok())
+            .flatten()
+            .collect();
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// Its arguments under their canonical names.

@@ -13,7 +13,6 @@ use datafusion::config::Dialect;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{
     self, ExprWithAlias, GroupByExpr, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor,
@@ -44,6 +43,11 @@ pub(crate) fn parse(text: &str) -> Result<Box<Query>> {
     }
 }
 
+/// Great Expectations writes `{batch}` where the table stands.
+pub(crate) fn batch_as_this(text: &str) -> String {
+    text.replace("{batch}", "this")
+}
+
 /// The query as text that can stand in parentheses: without its closing semicolon.
 pub(crate) fn embeddable(text: &str) -> String {
     text.trim().trim_end_matches(';').trim_end().to_string()
@@ -67,6 +71,16 @@ pub(crate) fn references(text: &str) -> Result<Vec<TableName>> {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(found.into_iter().collect()),
     }
+}
+
+/// Whether the query reads `this` and nothing else, once.
+pub(crate) fn reads_only_this(query: &Query) -> bool {
+    let mut count = 0;
+    let others = visit_relations(query, |name| {
+        count += 1;
+        if parts(name) == ["this"] { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    others.is_continue() && count == 1
 }
 
 fn parts(name: &ObjectName) -> Vec<String> {
@@ -122,12 +136,22 @@ pub(crate) fn session() -> SessionState {
     SessionStateBuilder::new_with_default_features().with_config(config).build()
 }
 
-/// A test and the columns it reads.
-pub(crate) type RowForm = (Arc<dyn RowTest>, Vec<usize>);
+/// A condition over the unqualified columns of the schema, ready to be judged.
+pub(crate) fn condition(text: &str, binding: &Binding<'_>) -> Result<Arc<dyn PhysicalExpr>> {
+    let schema = DFSchema::try_from(binding.schema.as_ref().clone()).map_err(failed)?;
+    let unfit = |error: DataFusionError| {
+        Error::project("the row condition does not fit the table")
+            .hint(error.strip_backtrace())
+            .caused_by(error)
+    };
+    let session = binding.session();
+    let expression = session.create_logical_expr(text, &schema).map_err(unfit)?;
+    session.create_physical_expr(expression, &schema).map_err(unfit)
+}
 
-/// The test and the columns it reads, if the query judges each row by itself; `None` if it must run as a query. A
+/// The test, if the query judges each row by itself; `None` if it must run as a query. A
 /// column that is not there is an error at once.
-pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<RowForm>> {
+pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<Arc<dyn RowTest>>> {
     let query = parse(text)?;
     let Some(predicate) = row_predicate(&query) else { return Ok(None) };
     let schema = DFSchema::try_from_qualified_schema("this", binding.schema).map_err(failed)?;
@@ -159,9 +183,7 @@ pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<RowFo
             .hint(error.strip_backtrace())
             .caused_by(error)
     })?;
-    let mut columns: Vec<usize> = collect_columns(&compiled).iter().map(|column| column.index()).collect();
-    columns.sort_unstable();
-    Ok(Some((Arc::new(Predicate(compiled)), columns)))
+    Ok(Some(Arc::new(Predicate(compiled))))
 }
 
 fn missing_column(error: &DataFusionError, binding: &Binding<'_>) -> Option<Error> {

@@ -1,48 +1,76 @@
 //! The checks of one table, compiled against its schema: the way from specs to verdicts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use laguna_base::{Error, Result};
-use serde_json::Value;
 
-use crate::collector::{Collector, Known};
-use crate::moments::{Family, Moments, Numbers};
-use crate::plan::{Binding, Metric, Plan};
-use crate::range::Range;
+use crate::collector::{Collector, described};
+use crate::gather::{Need, Room, Slot};
+use crate::plan::{Binding, Known, Plan};
 use crate::set_query::{self, Answer, SetPart, SetQuery};
 use crate::spec::{CheckSpec, Severity};
-use crate::value;
-use crate::verdict::{Observation, Verdict, VerdictKind};
+use crate::sql;
+use crate::verdict::{Verdict, VerdictKind};
+
+mod conclude;
 
 /// The checks of one table, compiled against its schema.
 #[derive(Clone)]
 pub struct Suite {
     pub(crate) compiled: Arc<Compiled>,
+    pub(crate) keep: Keep,
+}
+
+/// How much verdicts tell of failing rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// At most this many failing values of each check.
+    pub examples: usize,
+    /// Whether the numbers of failing rows are kept, as many as values: they need one stream, fed in order.
+    pub row_numbers: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep { examples: set_query::EXAMPLES, row_numbers: false }
+    }
 }
 
 /// What a suite and its collectors share.
 pub(crate) struct Compiled {
     pub schema: SchemaRef,
     pub checks: Vec<CompiledCheck>,
-    /// Accumulators of columns, shared by the checks that need them.
-    pub numbers: Vec<(usize, Family)>,
-    /// Hashes that all collectors together still may keep.
-    pub hash_room: AtomicUsize,
+    /// Which rows checks look at; the first one is met by all rows.
+    pub conditions: Vec<CompiledCondition>,
+    /// What the pass keeps about columns, each for the rows of one condition, shared by the checks that need it.
+    pub needs: Vec<(usize, Need)>,
+    /// Words that all collectors together still may keep.
+    pub room: Room,
+}
+
+/// A row condition that one or several checks have.
+pub(crate) struct CompiledCondition {
+    /// It as SQL; empty for that of all rows.
+    pub sql: String,
+    pub test: Option<Arc<dyn PhysicalExpr>>,
 }
 
 pub(crate) struct CompiledCheck {
     pub spec: CheckSpec,
     pub plan: Plan,
-    /// Which of [`Compiled::numbers`] answers it.
-    pub slot: Option<usize>,
+    /// Which of [`Compiled::conditions`] its rows meet.
+    pub condition: usize,
+    /// Which of [`Compiled::needs`] answer it.
+    pub slots: Vec<usize>,
 }
 
-/// Hashes of keys that uniqueness may keep for one table: 64 MiB.
-const HASHES: usize = (64 << 20) / size_of::<u64>();
+/// Words of 8 bytes that the accumulators of one table may keep: 64 MiB.
+const WORDS: usize = (64 << 20) / size_of::<u64>();
 
 impl Compiled {
     /// The column's type behind a dictionary.
@@ -50,6 +78,25 @@ impl Compiled {
         match self.schema.field(column).data_type() {
             DataType::Dictionary(_, values) => values,
             other => other,
+        }
+    }
+
+    /// The rows that a check looks at, as the source of a query.
+    pub fn source(&self, check: &CompiledCheck) -> String {
+        match self.conditions[check.condition].sql.as_str() {
+            "" => "this".to_string(),
+            sql => format!("(SELECT * FROM this WHERE {sql})"),
+        }
+    }
+
+    /// What the pass knows for a check.
+    pub fn known<'a>(&'a self, check: &CompiledCheck, merged: &'a Collector) -> Known<'a> {
+        Known {
+            rows: merged.met(check.condition),
+            schema: &self.schema,
+            slots: check.slots.iter().map(|slot| merged.slot(*slot)).collect(),
+            examples: merged.keep().examples,
+            mostly: check.spec.arguments.mostly(),
         }
     }
 }
@@ -61,43 +108,122 @@ impl CompiledCheck {
     }
 }
 
+/// Puts checks together: what several need is needed once.
+struct Compiler<'a> {
+    binding: Binding<'a>,
+    conditions: Vec<CompiledCondition>,
+    known_conditions: HashMap<String, usize>,
+    needs: Vec<(usize, Need)>,
+    known_needs: HashMap<(usize, Need), usize>,
+}
+
+impl Compiler<'_> {
+    fn compile(&mut self, spec: &CheckSpec) -> Result<CompiledCheck> {
+        let condition = self.condition(spec)?;
+        let plan = (spec.kind.plan)(&spec.arguments, &self.binding)?;
+        let needs = match &plan {
+            Plan::Unique { columns, ignore } => vec![Need::Keys(columns.clone(), *ignore)],
+            Plan::Late(test) => test.needs(),
+            _ => Vec::new(),
+        };
+        let slots = needs.into_iter().map(|need| self.slot((condition, need))).collect();
+        Ok(CompiledCheck { spec: spec.clone(), plan, condition, slots })
+    }
+
+    /// A check that cannot be compiled, as one that fails. Where its columns are there and only their types are wrong,
+    /// values must show it: Great Expectations raises nothing about values that are not there.
+    fn misfit(&mut self, spec: &CheckSpec, error: &Error) -> CompiledCheck {
+        let error = described(error);
+        let names = spec.columns();
+        let (plan, condition) = match (self.binding.columns(&names), self.condition(spec)) {
+            (Ok(columns), Ok(condition)) if !columns.is_empty() => {
+                (Plan::Misfit { columns, error }, condition)
+            }
+            _ => (Plan::Broken(error), 0),
+        };
+        let slots = match &plan {
+            Plan::Misfit { columns, .. } => {
+                columns.iter().map(|column| self.slot((condition, Need::Moments(*column)))).collect()
+            }
+            _ => Vec::new(),
+        };
+        CompiledCheck { spec: spec.clone(), plan, condition, slots }
+    }
+
+    fn condition(&mut self, spec: &CheckSpec) -> Result<usize> {
+        let Some(condition) = spec.arguments.condition()? else { return Ok(0) };
+        let sql = condition.sql(self.binding.schema)?;
+        if let Some(known) = self.known_conditions.get(&sql) {
+            return Ok(*known);
+        }
+        let test = Some(sql::condition(&sql, &self.binding)?);
+        self.conditions.push(CompiledCondition { sql: sql.clone(), test });
+        self.known_conditions.insert(sql, self.conditions.len() - 1);
+        Ok(self.conditions.len() - 1)
+    }
+
+    fn slot(&mut self, need: (usize, Need)) -> usize {
+        if let Some(known) = self.known_needs.get(&need) {
+            return *known;
+        }
+        self.needs.push(need.clone());
+        self.known_needs.insert(need, self.needs.len() - 1);
+        self.needs.len() - 1
+    }
+}
+
 impl Suite {
     /// Compiles checks against the schema of the table's batches. All that do not fit are reported at their places.
     pub fn compile(specs: &[CheckSpec], schema: &SchemaRef) -> Result<Suite> {
-        Self::with_hash_room(specs, schema, HASHES)
+        Self::with_hash_room(specs, schema, WORDS)
     }
 
-    /// Like [`Suite::compile`], with room for another number of key hashes (8 bytes each). Beyond it, uniqueness is
-    /// left to the set query.
-    pub fn with_hash_room(specs: &[CheckSpec], schema: &SchemaRef, hashes: usize) -> Result<Suite> {
-        let binding = Binding::new(schema);
-        let mut checks = Vec::with_capacity(specs.len());
-        let mut numbers: Vec<(usize, Family)> = Vec::new();
+    /// Like [`Suite::compile`], but a check that does not fit the table becomes a verdict that says so, and the others
+    /// are judged all the same.
+    pub fn compile_each(specs: &[CheckSpec], schema: &SchemaRef) -> Suite {
+        Self::build(specs, schema, WORDS, &mut |compiler, spec, error| Some(compiler.misfit(spec, &error)))
+    }
+
+    /// Like [`Suite::compile`], with room for another number of words (8 bytes each) in all accumulators. What does
+    /// not fit is left to the set query.
+    pub fn with_hash_room(specs: &[CheckSpec], schema: &SchemaRef, words: usize) -> Result<Suite> {
         let mut errors = Vec::new();
+        let suite = Self::build(specs, schema, words, &mut |_, spec, error| {
+            errors.push(error.at_location(spec.location.clone()));
+            None
+        });
+        Error::many(errors).map_or(Ok(suite), Err)
+    }
+
+    fn build(
+        specs: &[CheckSpec],
+        schema: &SchemaRef,
+        words: usize,
+        broken: &mut dyn FnMut(&mut Compiler<'_>, &CheckSpec, Error) -> Option<CompiledCheck>,
+    ) -> Suite {
+        let mut compiler = Compiler {
+            binding: Binding::new(schema),
+            conditions: vec![CompiledCondition { sql: String::new(), test: None }],
+            known_conditions: HashMap::new(),
+            needs: Vec::new(),
+            known_needs: HashMap::new(),
+        };
+        let mut checks = Vec::with_capacity(specs.len());
         for spec in specs {
-            match (spec.kind.plan)(&spec.arguments, &binding) {
-                Ok(plan) => {
-                    let slot = match &plan {
-                        Plan::Aggregate { column, metric, .. } => Some((*column, metric.family())),
-                        Plan::Distinct { column, .. } => Some((*column, Family::Moments)),
-                        _ => None,
-                    };
-                    let slot = slot.map(|wanted| {
-                        numbers.iter().position(|known| *known == wanted).unwrap_or_else(|| {
-                            numbers.push(wanted);
-                            numbers.len() - 1
-                        })
-                    });
-                    checks.push(CompiledCheck { spec: spec.clone(), plan, slot });
-                }
-                Err(error) => errors.push(error.at_location(spec.location.clone())),
+            match compiler.compile(spec) {
+                Ok(check) => checks.push(check),
+                Err(error) => checks.extend(broken(&mut compiler, spec, error)),
             }
         }
-        if let Some(error) = Error::many(errors) {
-            return Err(error);
-        }
-        let hash_room = AtomicUsize::new(hashes);
-        Ok(Suite { compiled: Arc::new(Compiled { schema: schema.clone(), checks, numbers, hash_room }) })
+        let Compiler { conditions, needs, .. } = compiler;
+        let room = Room::new(words);
+        let compiled = Compiled { schema: schema.clone(), checks, conditions, needs, room };
+        Suite { compiled: Arc::new(compiled), keep: Keep::default() }
+    }
+
+    /// What verdicts tell of failing rows: at most `keep.examples` values of each check, and their row numbers.
+    pub fn keeping(self, keep: Keep) -> Suite {
+        Suite { keep, ..self }
     }
 
     /// The checks, in the order in which verdicts come and to which row answers refer.
@@ -107,67 +233,119 @@ impl Suite {
 
     /// Columns that the pass reads, each once however many checks look at it.
     pub fn columns(&self) -> Vec<String> {
-        let columns: BTreeSet<usize> = self
-            .compiled
-            .checks
-            .iter()
-            .flat_map(|check| match &check.plan {
-                Plan::Row(row) => row.columns.clone(),
-                Plan::Unique { columns, .. } | Plan::ForeignKey { columns, .. } => columns.clone(),
-                Plan::Aggregate { column, .. } | Plan::Distinct { column, .. } => vec![*column],
-                Plan::Sql { .. } | Plan::Table(_) => Vec::new(),
-            })
-            .collect();
-        columns.into_iter().map(|index| self.compiled.schema.field(index).name().clone()).collect()
+        let compiled = &self.compiled;
+        let mut columns: BTreeSet<usize> =
+            compiled.needs.iter().flat_map(|(_, need)| need.columns()).collect();
+        for test in compiled.conditions.iter().filter_map(|condition| condition.test.as_ref()) {
+            columns.extend(collect_columns(test).iter().map(|column| column.index()));
+        }
+        for check in &compiled.checks {
+            match &check.plan {
+                Plan::Row(row) => columns.extend(&row.columns),
+                Plan::Order(order) => columns.extend([order.column]),
+                Plan::ForeignKey { columns: keys, .. } => columns.extend(keys),
+                Plan::Unique { .. }
+                | Plan::Late(_)
+                | Plan::Sql { .. }
+                | Plan::Table(_)
+                | Plan::Broken(_)
+                | Plan::Misfit { .. } => {}
+            }
+        }
+        columns.into_iter().map(|index| compiled.schema.field(index).name().clone()).collect()
     }
 
     /// Whether the schema and the number of rows answer every check, so that no batch need be fed. Without batches
     /// tell the number of rows by [`Collector::count_rows`].
     pub fn needs_no_rows(&self) -> bool {
-        self.compiled.checks.iter().all(|check| matches!(check.plan, Plan::Table(_)))
+        self.compiled
+            .checks
+            .iter()
+            .all(|check| check.condition == 0 && matches!(check.plan, Plan::Table(_) | Plan::Broken(_)))
+    }
+
+    /// Whether a check looks at the order of rows: then all batches go to one collector, in order, or collectors are
+    /// merged in the order of their rows.
+    pub fn needs_order(&self) -> bool {
+        self.keep.row_numbers || self.compiled.checks.iter().any(|check| matches!(check.plan, Plan::Order(_)))
     }
 
     /// An accumulator for one stream of batches.
     pub fn collector(&self) -> Collector {
-        Collector::new(self.compiled.clone())
+        Collector::new(self.compiled.clone(), self.keep)
     }
 
     /// Whether a set query may follow the pass: always for foreign keys and free SQL, on suspicion for uniqueness,
-    /// beyond the room for hashes for counts of different values.
+    /// beyond the room for accumulators for what needs all values of a column.
     pub fn needs_set_query(&self) -> bool {
         self.compiled.checks.iter().any(|check| {
             matches!(
                 check.plan,
-                Plan::Unique { .. } | Plan::ForeignKey { .. } | Plan::Sql { .. } | Plan::Distinct { .. }
+                Plan::Unique { .. } | Plan::ForeignKey { .. } | Plan::Sql { .. } | Plan::Late(_)
             )
         })
     }
 
-    /// SQL for what the pass left open, over a table named `this`; `None` when nothing is.
+    /// SQL for what the pass left open, over a table named `this`; `None` when nothing is. Checks that ask the same
+    /// share a part.
     pub fn set_query(&self, merged: &Collector) -> Option<SetQuery> {
-        let open = (0..self.compiled.checks.len()).filter(|index| merged.is_open(*index));
-        SetQuery::new(
-            open.filter_map(|index| {
-                let spec = &self.compiled.checks[index].spec;
-                let sql = set_query::part(&self.compiled, index)?;
-                Some(SetPart { check: index, label: spec.label(), location: spec.location.clone(), sql })
-            })
-            .collect(),
-        )
+        let mut asked: HashMap<String, usize> = HashMap::new();
+        let mut parts = Vec::new();
+        for (index, check) in self.compiled.checks.iter().enumerate() {
+            let Some(sql) = self.open(check, index, merged) else { continue };
+            if asked.contains_key(&sql) {
+                continue;
+            }
+            asked.insert(sql.clone(), index);
+            let sql = set_query::numbered(index, &sql);
+            parts.push(SetPart {
+                check: index,
+                label: check.spec.label(),
+                location: check.spec.location.clone(),
+                sql,
+            });
+        }
+        SetQuery::new(parts)
+    }
+
+    /// The question that the pass leaves open for a check.
+    fn open(&self, check: &CompiledCheck, index: usize, merged: &Collector) -> Option<String> {
+        let open = match &check.plan {
+            Plan::Unique { .. } => check
+                .slots
+                .iter()
+                .any(|slot| matches!(merged.slot(*slot), Slot::Keys(keys) if keys.suspicious())),
+            Plan::ForeignKey { .. } => merged.state(index).missing < merged.met(check.condition),
+            Plan::Sql { .. } => true,
+            Plan::Late(test) => {
+                return test.sql(&self.compiled.known(check, merged), &self.compiled.source(check));
+            }
+            Plan::Row(_) | Plan::Order(_) | Plan::Table(_) | Plan::Broken(_) | Plan::Misfit { .. } => false,
+        };
+        if open { set_query::part(&self.compiled, check, merged.keep().examples) } else { None }
     }
 
     /// One verdict for each check, in order. `answers` are the batches of the set query; they may be left out when
     /// [`Suite::set_query`] gave none.
     pub fn finish(&self, mut merged: Collector, answers: Option<Vec<RecordBatch>>) -> Result<Vec<Verdict>> {
-        if let Some(error) = merged.take_error() {
-            return Err(error);
+        merged.close()?;
+        let mut asked: HashMap<String, usize> = HashMap::new();
+        let mut places = Vec::with_capacity(self.compiled.checks.len());
+        for (index, check) in self.compiled.checks.iter().enumerate() {
+            places.push(self.open(check, index, &merged).map(|sql| *asked.entry(sql).or_insert(index)));
         }
-        if answers.is_none() && self.set_query(&merged).is_some() {
+        if answers.is_none() && !asked.is_empty() {
             return Err(Error::internal("the set query of the checks was not answered"));
         }
         let answers = set_query::read(&self.compiled, answers.as_deref().unwrap_or_default())?;
-        (0..self.compiled.checks.len())
-            .map(|index| self.verdict(index, &mut merged, answers.get(&index).cloned()))
+        let none = Answer::default();
+        places
+            .into_iter()
+            .enumerate()
+            .map(|(index, place)| {
+                let answer = place.and_then(|place| answers.get(&place)).unwrap_or(&none);
+                self.verdict(index, &merged, answer)
+            })
             .collect()
     }
 
@@ -187,191 +365,4 @@ impl Suite {
             .collect();
         set_query::failing_rows(&self.compiled, &failing)
     }
-
-    fn verdict(&self, index: usize, merged: &mut Collector, found: Option<Answer>) -> Result<Verdict> {
-        let check = &self.compiled.checks[index];
-        let Known { rows, missing, unexpected, examples, distinct } = merged.known(index);
-        let answer = found.clone().unwrap_or_default();
-        let names = |columns: &[usize]| {
-            columns
-                .iter()
-                .map(|c| self.compiled.schema.field(*c).name().as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        Ok(match &check.plan {
-            Plan::Row(row) => {
-                let what = if !row.whole_rows {
-                    format!("values of {}", names(&row.columns[..1]))
-                } else {
-                    "rows".to_string()
-                };
-                let counts = Counts { rows, missing, unexpected, examples };
-                self.counted(index, VerdictKind::Row, counts, &what, &row.says)
-            }
-            Plan::Unique { columns, .. } => {
-                let counts = Counts { rows, missing, unexpected: answer.total, examples: answer.examples };
-                let what = if columns.len() == 1 { "values" } else { "combinations" };
-                self.counted(
-                    index,
-                    VerdictKind::Set,
-                    counts,
-                    &format!("{what} of {}", names(columns)),
-                    "are repeated",
-                )
-            }
-            Plan::ForeignKey { columns, to, fields } => {
-                let counts = Counts { rows, missing, unexpected: answer.total, examples: answer.examples };
-                let says = format!("are not found in {to} ({})", fields.join(", "));
-                self.counted(index, VerdictKind::Set, counts, &format!("values of {}", names(columns)), &says)
-            }
-            Plan::Sql { .. } => {
-                let counts = Counts { rows, missing: 0, unexpected: answer.total, examples: Vec::new() };
-                let mut verdict = self.counted(index, VerdictKind::Table, counts, "rows", "fail");
-                // The query may return more rows than the table has, so no share of it is told.
-                verdict.message = format!("the query returned {} rows", answer.total);
-                verdict.success = answer.total == 0;
-                verdict.observed = Value::from(answer.total);
-                verdict.unexpected_percent = 0.0;
-                verdict
-            }
-            Plan::Aggregate { column, metric, range } => {
-                let seen = observe(*metric, range, merged.numbers(check.slot), names(&[*column]))?;
-                self.observed(index, rows, seen)
-            }
-            Plan::Distinct { column, share, range } => {
-                let present = merged.moments(check.slot).present;
-                let count = found.map_or(distinct, |answer| answer.total);
-                let value = match *share {
-                    true if present == 0 => 0.0,
-                    true => count as f64 / present as f64,
-                    false => count as f64,
-                };
-                let name = names(&[*column]);
-                let message = match *share {
-                    true => format!("{count} of {present} values of {name} are different ones"),
-                    false => format!("{name} has {count} different values"),
-                };
-                let observed = if *share { Value::from(value) } else { Value::from(count) };
-                self.observed(index, rows, Observation { observed, success: range.holds(value), message })
-            }
-            Plan::Table(test) => self.observed(index, rows, test.judge(&self.compiled.schema, rows)),
-        })
-    }
-
-    fn counted(&self, index: usize, kind: VerdictKind, counts: Counts, what: &str, says: &str) -> Verdict {
-        let check = &self.compiled.checks[index];
-        let Counts { rows, missing, unexpected, examples } = counts;
-        let judged = rows.saturating_sub(missing);
-        let mostly = check.spec.arguments.mostly();
-        let share = if judged == 0 { 1.0 } else { judged.saturating_sub(unexpected) as f64 / judged as f64 };
-        let percent = if judged == 0 { 0.0 } else { unexpected as f64 / judged as f64 * 100.0 };
-        let mut message = match unexpected {
-            0 => format!("none of {judged} {what} {says}"),
-            some => format!("{some} of {judged} {what} {says}"),
-        };
-        if unexpected > 0 && mostly < 1.0 {
-            message.push_str(&format!(" ({percent:.2} %, {:.2} % allowed)", (1.0 - mostly) * 100.0));
-        }
-        Verdict {
-            success: share >= mostly,
-            kind: if mostly < 1.0 { VerdictKind::Table } else { kind },
-            element_count: rows,
-            unexpected_count: unexpected,
-            missing_count: missing,
-            unexpected_percent: percent,
-            examples,
-            observed: Value::Null,
-            message,
-            ..self.blank(index)
-        }
-    }
-
-    fn observed(&self, index: usize, rows: u64, seen: Observation) -> Verdict {
-        Verdict {
-            success: seen.success,
-            element_count: rows,
-            observed: seen.observed,
-            message: seen.message,
-            ..self.blank(index)
-        }
-    }
-
-    fn blank(&self, index: usize) -> Verdict {
-        let spec = &self.compiled.checks[index].spec;
-        Verdict {
-            check: spec.name().to_string(),
-            label: spec.label(),
-            column: match spec.columns().as_slice() {
-                [one] => Some(one.clone()),
-                _ => None,
-            },
-            kwargs: spec.kwargs(),
-            severity: spec.severity,
-            success: true,
-            kind: VerdictKind::Table,
-            element_count: 0,
-            unexpected_count: 0,
-            missing_count: 0,
-            unexpected_percent: 0.0,
-            examples: Vec::new(),
-            observed: Value::Null,
-            message: String::new(),
-        }
-    }
-}
-
-struct Counts {
-    rows: u64,
-    missing: u64,
-    unexpected: u64,
-    examples: Vec<Value>,
-}
-
-fn observe(
-    metric: Metric,
-    range: &Range,
-    numbers: Option<&mut Numbers>,
-    name: String,
-) -> Result<Observation> {
-    let none = |what: &str| Observation {
-        observed: Value::Null,
-        success: false,
-        message: format!("the {what} of {name} is unknown: it has too few values"),
-    };
-    let word = match metric {
-        Metric::Min => "minimum",
-        Metric::Max => "maximum",
-        Metric::Mean => "mean",
-        Metric::Sum => "sum",
-        Metric::Stdev => "standard deviation",
-        Metric::Present => "share of values that are not null",
-    };
-    let numbers = numbers.ok_or_else(|| Error::internal("an aggregate without its accumulator"))?;
-    if matches!(metric, Metric::Min | Metric::Max) {
-        let Some(extreme) = numbers.extreme()? else { return Ok(none(word)) };
-        let array = extreme.to_array().map_err(crate::view::failed)?;
-        let observed = value::json(&array, 0);
-        let success = range.outside(&array)?.is_none();
-        let shown = observed.as_str().map_or_else(|| observed.to_string(), str::to_string);
-        return Ok(Observation { success, message: format!("the {word} of {name} is {shown}"), observed });
-    }
-    let empty = Moments::default();
-    let moments = match numbers {
-        Numbers::Moments(moments) => moments,
-        Numbers::Extreme(_) => &empty,
-    };
-    let total = moments.present + moments.missing;
-    let number = match metric {
-        Metric::Mean => moments.mean(),
-        Metric::Stdev => moments.stdev(),
-        Metric::Sum => Some(moments.sum()),
-        _ => (total > 0).then(|| moments.present as f64 / total as f64),
-    };
-    let Some(number) = number else { return Ok(none(word)) };
-    Ok(Observation {
-        observed: Value::from(number),
-        success: range.holds(number),
-        message: format!("the {word} of {name} is {number}"),
-    })
 }

@@ -1,5 +1,7 @@
 //! Single values between Arrow, JSON and the whole numbers that stand for dates, timestamps and decimals.
 
+use std::fmt::Write;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -47,6 +49,103 @@ pub(crate) fn json_of_text(text: &str, data_type: &DataType) -> Value {
         _ => None,
     };
     typed.unwrap_or_else(|| Value::String(text.to_string()))
+}
+
+/// A float as JSON; those that JSON cannot hold as the text that Python writes.
+pub(crate) fn json_of_float(float: f64) -> Value {
+    serde_json::Number::from_f64(float).map_or_else(|| Value::String(python_float(float)), Value::Number)
+}
+
+/// A whole number in units of `data_type` as JSON of the value that it stands for.
+pub(crate) fn json_of_whole(whole: i128, data_type: &DataType) -> Value {
+    let unit: i128 = match data_type {
+        DataType::Boolean => return Value::Bool(whole != 0),
+        DataType::Date32 => {
+            let date = i32::try_from(whole).ok().and_then(arrow::temporal_conversions::date32_to_datetime);
+            return date.map_or(Value::Null, |at| Value::from(at.date().to_string()));
+        }
+        DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
+        DataType::Timestamp(TimeUnit::Second, _) => 1,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => 1_000_000,
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => 1_000_000_000,
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale)
+            if *scale > 0 =>
+        {
+            let digits = format!("{:0>width$}", whole.unsigned_abs(), width = *scale as usize + 1);
+            let (units, fraction) = digits.split_at(digits.len() - *scale as usize);
+            return Value::from(format!("{}{units}.{fraction}", if whole < 0 { "-" } else { "" }));
+        }
+        _ => return i64::try_from(whole).map_or_else(|_| Value::from(whole.to_string()), Value::from),
+    };
+    let seconds = i64::try_from(whole.div_euclid(unit)).unwrap_or(i64::MAX);
+    let nanoseconds = (whole.rem_euclid(unit) * (1_000_000_000 / unit)) as u32;
+    let Some(at) = DateTime::from_timestamp(seconds, nanoseconds) else { return Value::Null };
+    let zone = if matches!(data_type, DataType::Timestamp(_, Some(_))) { "Z" } else { "" };
+    Value::from(format!("{}{zone}", at.naive_utc().format("%Y-%m-%dT%H:%M:%S%.f")))
+}
+
+/// A float as Python prints it: `1.0`, `0.1`, `1e+16`, `inf`.
+pub(crate) fn python_float(float: f64) -> String {
+    let mut text = String::new();
+    write_python_float(&mut text, float);
+    text
+}
+
+/// The same, appended to a text.
+pub(crate) fn write_python_float(into: &mut impl Write, float: f64) {
+    let written = if float.is_nan() {
+        into.write_str("nan")
+    } else if float.is_infinite() {
+        into.write_str(if float > 0.0 { "inf" } else { "-inf" })
+    } else if float == 0.0 || (1e-4..1e16).contains(&float.abs()) {
+        write!(into, "{float:?}")
+    } else {
+        // Rust writes 1e16 and 1e-5 where Python writes 1e+16 and 1e-05.
+        let shortest = format!("{float:e}");
+        let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+        match exponent.strip_prefix('-') {
+            Some(exponent) => write!(into, "{digits}e-{exponent:0>2}"),
+            None => write!(into, "{digits}e+{exponent:0>2}"),
+        }
+    };
+    debug_assert!(written.is_ok(), "a text takes everything");
+}
+
+/// A member of a list of values as the whole number that holds it in a column of `data_type`, if any value of the type
+/// can equal it. Texts equal no dates and no numbers, as in pandas.
+pub(crate) fn member(literal: &Value, data_type: &DataType) -> Option<i128> {
+    if is_temporal(data_type) {
+        return None;
+    }
+    whole(literal, data_type).filter(|(_, exact)| *exact).map(|(whole, _)| whole)
+}
+
+/// A column as SQL that [`literal_sql`] can be compared with: times as whole numbers.
+pub(crate) fn compared_sql(key: &str, data_type: &DataType) -> String {
+    match data_type {
+        DataType::Date32 => format!("CAST({key} AS INTEGER)"),
+        t if is_temporal(t) => format!("CAST({key} AS BIGINT)"),
+        DataType::Boolean => format!("CAST({key} AS INTEGER)"),
+        _ => key.to_string(),
+    }
+}
+
+/// A literal as SQL of a column's type; `None` when no value of the type can equal it.
+pub(crate) fn literal_sql(literal: &Value, data_type: &DataType) -> Option<String> {
+    match data_type {
+        DataType::Dictionary(_, values) => literal_sql(literal, values),
+        t if t.is_string() => Some(format!("'{}'", literal.as_str()?.replace('\'', "''"))),
+        DataType::Float32 => Some(format!("CAST({:?} AS REAL)", float(literal)?)),
+        t if t.is_floating() => Some(format!("CAST({:?} AS DOUBLE)", float(literal)?)),
+        t if is_temporal(t) || matches!(t, DataType::Boolean) || t.is_integer() => {
+            whole(literal, t).filter(|(_, exact)| *exact).map(|(whole, _)| format!("({whole})"))
+        }
+        _ => literal.as_number().map(|number| format!("({number})")),
+    }
+}
+
+fn float(literal: &Value) -> Option<f64> {
+    literal.as_f64().or_else(|| literal.as_bool().map(|flag| f64::from(u8::from(flag))))
 }
 
 /// Scale of the whole numbers that hold values of this type; `None` for types that are not held as whole numbers.

@@ -37,6 +37,8 @@ fn main() -> Result<()> {
         on_new_column: OnNewColumn::Add,
         on_bad_row: OnBadRow::Quarantine,
         parallel,
+        only: None,
+        hashes: true,
     };
     for _ in 0..3 {
         let start = Instant::now();

@@ -4,7 +4,7 @@
 //! inferred type wrong, the sinks are aborted, all values are looked at, and reading starts once more with types that
 //! are right for sure: the outcome is as if they had been inferred over everything from the start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::InputFile;
+use crate::discover::hash_file;
 use crate::evidence::Findings;
 use crate::formats::{self, Block, Format, Parsed, Stop};
 use crate::scalar::Zone;
@@ -42,8 +43,13 @@ pub struct ReadOptions {
     pub on_new_column: OnNewColumn,
     /// What a row that does not fit does.
     pub on_bad_row: OnBadRow,
-    /// Number of sinks that are fed side by side, and of files that are read side by side; at least 1.
+    /// Number of sinks that are fed side by side, and of files that are read side by side; at least 1. With 1 the rows
+    /// come in the order of the files.
     pub parallel: usize,
+    /// Names of the columns whose values are wanted; `None` for all. The others stay in the schema, and hold nulls.
+    pub only: Option<BTreeSet<String>>,
+    /// Whether the files' hashes are wanted: a format that reads parts of a file must read it whole for that.
+    pub hashes: bool,
 }
 
 /// A run of rows of one file.
@@ -123,7 +129,7 @@ pub struct Outcome<S> {
 /// What one file held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileOutcome {
-    /// BLAKE3 of its bytes as found, 32 hexadecimal digits.
+    /// BLAKE3 of its bytes as found, 32 hexadecimal digits; empty when it was not wanted.
     pub hash: String,
     /// Rows that went to sinks.
     pub rows: u64,
@@ -163,7 +169,7 @@ pub async fn read<S: Sink>(
         let mut notes = Vec::new();
         let target = Arc::new(Target::plan(options, zone, &columns, &findings, settled, &mut notes)?);
         let (schema, untyped) = (target.schema.clone(), target.untyped.clone());
-        let pass = Arc::new(Pass::new(source.clone(), options.on_bad_row));
+        let pass = Arc::new(Pass::new(source.clone(), options));
         let sinks = open(&schema, &untyped)?;
         if sinks.is_empty() {
             return Err(Error::internal("no sink takes the rows"));
@@ -194,7 +200,7 @@ pub async fn read<S: Sink>(
             }
         }
         tracing::debug!("a value contradicts a type seen so far: looking at all values");
-        let pass = Arc::new(Pass::new(source.clone(), options.on_bad_row));
+        let pass = Arc::new(Pass::new(source.clone(), options));
         let seen = findings.names().len();
         let all = look(&pass, parallel, progress).await?;
         findings.merge(all);
@@ -250,6 +256,7 @@ async fn sample(source: &Arc<Source>, parallel: usize) -> Result<Vec<Findings>> 
 struct Pass {
     source: Arc<Source>,
     on_bad_row: OnBadRow,
+    hashes_wanted: bool,
     next: AtomicUsize,
     stopped: AtomicBool,
     read: Arc<AtomicU64>,
@@ -269,11 +276,12 @@ struct Numbered {
 type Blocks = Arc<tokio::sync::Mutex<mpsc::Receiver<Numbered>>>;
 
 impl Pass {
-    fn new(source: Arc<Source>, on_bad_row: OnBadRow) -> Self {
+    fn new(source: Arc<Source>, options: &ReadOptions) -> Self {
         let files = source.files.len();
         let counters = || (0..files).map(|_| AtomicU64::new(0)).collect();
         Pass {
-            on_bad_row,
+            on_bad_row: options.on_bad_row,
+            hashes_wanted: options.hashes,
             next: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             read: Arc::default(),
@@ -322,6 +330,11 @@ impl Pass {
             if self.stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            let hash = match hash {
+                Some(hash) => hash,
+                None if self.hashes_wanted => hash_file(input)?,
+                None => String::new(),
+            };
             if let Ok(mut hashes) = self.hashes.lock() {
                 hashes[file] = hash;
             }

@@ -151,7 +151,12 @@ impl Target {
                     fields.push(Arc::new(named_field(name, &names.original[at], data_type)));
                     let is_declared = declared[at].is_some();
                     trust.push(Trust { strict: !is_declared, inferred: !is_declared });
-                    Place::Column(fields.len() - 1)
+                    match &options.only {
+                        Some(only) if !only.contains(name) && !only.contains(&names.original[at]) => {
+                            Place::Ignored
+                        }
+                        _ => Place::Column(fields.len() - 1),
+                    }
                 }
             };
             places.push(place);

@@ -5,12 +5,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use laguna_base::hash::Fingerprint as Parts;
+use laguna_base::settings::table::OnFail;
 use laguna_base::{Error, TableName};
 
 use crate::project::Model;
 
 /// Grows when the same SQL and inputs must be built again because of a change in Laguna itself.
 const EDITION: &str = "1";
+
+/// Digits of the first half of the settings' part: what shapes the rows.
+const SHAPE: usize = 16;
 
 /// A model's fingerprint in its three parts, written as `<sql>-<settings>-<inputs>` of 32 hexadecimal digits each.
 ///
@@ -19,7 +23,8 @@ const EDITION: &str = "1";
 pub struct Fingerprint {
     /// The words of the rendered SQL; comments and layout don't count.
     pub sql: String,
-    /// Settings that shape the table or its gate; descriptions, owners and tags don't count.
+    /// Settings: half of it for those that shape the rows, half for the checks and what they do. Descriptions, owners
+    /// and tags don't count.
     pub settings: String,
     /// The content of each input.
     pub inputs: String,
@@ -42,6 +47,12 @@ impl Fingerprint {
         self.sql == other.sql && self.settings == other.settings
     }
 
+    /// Whether SQL and settings would give the rows of `model` as it stands from the same inputs: at most its checks
+    /// differ.
+    pub fn gives_rows_of(&self, model: &Model) -> bool {
+        self.sql == sql_part(model) && self.settings.get(..SHAPE) == settings_part(model).get(..SHAPE)
+    }
+
     /// Whether SQL and settings are those of `model` as it stands.
     pub fn is_code_of(&self, model: &Model) -> bool {
         self.sql == sql_part(model) && self.settings == settings_part(model)
@@ -54,17 +65,21 @@ fn sql_part(model: &Model) -> String {
 
 fn settings_part(model: &Model) -> String {
     let settings = &model.settings;
-    let mut parts = Parts::new();
-    parts.add(text(&settings.materialize));
-    parts.add(text(&settings.partition));
-    parts.add(text(&settings.sort));
-    parts.add(text(&model.on_fail()));
+    let mut shape = Parts::new();
+    shape.add(text(&settings.materialize));
+    shape.add(text(&settings.partition));
+    shape.add(text(&settings.sort));
+    let mut checks = Parts::new();
+    checks.add(text(&model.on_fail()));
     for check in &model.checks {
-        parts.add(check.name());
-        parts.add(check.severity().as_str());
-        parts.add(text(&check.kwargs()));
+        checks.add(check.name());
+        checks.add(check.severity().as_str());
+        checks.add(text(&check.kwargs()));
     }
-    parts.finish()
+    let checks = checks.finish();
+    // Where rows that fail are set aside, the checks decide which rows there are.
+    shape.add(if model.on_fail() == OnFail::Quarantine { checks.as_str() } else { "" });
+    format!("{}{}", &shape.finish()[..SHAPE], &checks[..SHAPE])
 }
 
 fn text(value: &impl serde::Serialize) -> String {
@@ -120,6 +135,11 @@ mod tests {
         assert!(sql.sql != base.sql && sql.settings == base.settings && sql.inputs == base.inputs);
         let settings = fingerprint("SELECT * FROM raw.a", "partition: [x]", "v1");
         assert!(settings.sql == base.sql && settings.settings != base.settings && !settings.same_code(&base));
+        let checks = fingerprint("SELECT * FROM raw.a", "sort: [x]\nchecks: [row_count: {min: 1}]", "v1");
+        assert!(!checks.same_code(&base) && checks.settings[..SHAPE] == base.settings[..SHAPE]);
+        let aside = "sort: [x]\non_fail: quarantine\nchecks: [not_null: x]";
+        let aside = fingerprint("SELECT * FROM raw.a", aside, "v1");
+        assert!(aside.settings[..SHAPE] != base.settings[..SHAPE], "there the checks shape the rows");
         let inputs = fingerprint("SELECT * FROM raw.a", "sort: [x]", "v2");
         assert!(inputs.inputs != base.inputs && inputs.same_code(&base));
         assert_eq!(base.to_string().parse::<Fingerprint>().unwrap(), base);

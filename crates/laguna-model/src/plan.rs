@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use laguna_base::TableName;
+use laguna_base::settings::table::OnFail;
 
 use crate::fingerprint::Fingerprint;
 use crate::project::{Model, Project, node_of};
@@ -16,6 +17,8 @@ pub enum Action {
     Build,
     /// The view's SQL is released.
     View,
+    /// Its rows stay, and are judged again: only its checks changed, or what they read beside it.
+    Check,
     /// Nothing changed.
     Skip,
     /// It would be built, but a rollback holds this state back.
@@ -29,6 +32,7 @@ impl Action {
             Action::Land => "land",
             Action::Build => "build",
             Action::View => "view",
+            Action::Check => "check",
             Action::Skip => "skip",
             Action::Held => "held",
         }
@@ -163,6 +167,15 @@ pub fn decide(
     let Ok(before) = released.fingerprint.parse::<Fingerprint>() else {
         return (build, "it was built by another version of Laguna".to_string());
     };
+    let same_rows = !model.is_view()
+        && before.gives_rows_of(model)
+        && model.inputs.iter().all(|input| released.inputs.get(input) == contents.get(input));
+    if same_rows && before.settings != now.settings {
+        return (Action::Check, "its checks changed".to_string());
+    }
+    if same_rows && model.on_fail() != OnFail::Quarantine {
+        return (Action::Check, format!("{}, which its checks read", changed_input(released, contents)));
+    }
     match (before.sql == now.sql, before.settings == now.settings) {
         (false, false) => (build, "its SQL and settings changed".to_string()),
         (false, true) => (build, "its SQL changed".to_string()),

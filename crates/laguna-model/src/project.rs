@@ -4,6 +4,7 @@ mod datasets;
 mod folder;
 mod models;
 mod settings;
+mod suites;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use laguna_check::CheckSpec;
 
 use crate::graph::{Cycle, Graph};
 use crate::render::{Origin, Renderer, Secrets};
+use suites::Suites;
 
 /// The file that makes a folder a project.
 pub const PROJECT_FILE: &str = "laguna.yml";
@@ -235,8 +237,10 @@ impl Project {
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Project> {
         let dir = folder::absolute(dir)?;
         let files = folder::read_project(&dir)?;
-        let mut project = assemble(&dir, &files, options)?;
+        let mut project = assemble(&dir, &files, Suites::in_folder(&dir), options)?;
+        let suites = std::mem::take(&mut project.code.files);
         project.code.files = folder::read_rest(&project, files)?;
+        project.code.files.extend(suites);
         project.warnings.extend(text::misplaced(project.code.files.keys()));
         Ok(project)
     }
@@ -260,7 +264,7 @@ impl Project {
         files: BTreeMap<String, Vec<u8>>,
         options: &LoadOptions,
     ) -> Result<Project> {
-        let mut project = assemble(dir, &files, options)?;
+        let mut project = assemble(dir, &files, Suites::among(&files), options)?;
         project.warnings.extend(text::misplaced(files.keys()));
         project.code.files = files;
         Ok(project)
@@ -272,9 +276,17 @@ struct Names {
     all: BTreeSet<TableName>,
     /// Datasets that could be read.
     datasets: BTreeMap<TableName, Dataset>,
+    /// Files of suites that checks name.
+    suites: Suites,
 }
 
-fn assemble(dir: &Path, files: &BTreeMap<String, Vec<u8>>, options: &LoadOptions) -> Result<Project> {
+/// `suites` gives the files that checks name beside those that are read anyway.
+fn assemble(
+    dir: &Path,
+    files: &BTreeMap<String, Vec<u8>>,
+    suites: Suites,
+    options: &LoadOptions,
+) -> Result<Project> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     let listing = text::list(files, &mut errors);
@@ -299,7 +311,7 @@ fn assemble(dir: &Path, files: &BTreeMap<String, Vec<u8>>, options: &LoadOptions
             }
         };
     let datasets = datasets::load(&listing, &renderer, &mut errors, &mut warnings);
-    let names = Names { all, datasets };
+    let names = Names { all, datasets, suites };
     let models = models::load(&listing, &names, &renderer, &mut errors, &mut warnings);
     // A model that could not be read has no edges: only whole projects are searched for cycles.
     let graph = connect(&names.datasets, &models, &mut errors, &mut warnings);
@@ -319,7 +331,7 @@ fn assemble(dir: &Path, files: &BTreeMap<String, Vec<u8>>, options: &LoadOptions
         datasets: names.datasets,
         models,
         graph,
-        code: CodeArchive::default(),
+        code: CodeArchive { files: names.suites.into_read() },
         warnings,
     })
 }

@@ -21,7 +21,7 @@ use laguna_store::release::RawState;
 use laguna_store::{CommitNote, DataFile, Lake, Snapshot, TableWriter, WriteOptions, types};
 use tokio::sync::Mutex;
 
-use crate::Context;
+use crate::{Context, replay};
 
 /// What a dataset offers beyond what has landed.
 pub(crate) struct Pending {
@@ -146,7 +146,7 @@ pub(crate) fn latest_rule(dataset: &Dataset) -> Option<LatestRule> {
 }
 
 /// The rule as it is remembered.
-fn rule_text(dataset: &Dataset) -> Option<String> {
+pub(crate) fn rule_text(dataset: &Dataset) -> Option<String> {
     latest_rule(dataset).and_then(|rule| serde_json::to_string(&rule).ok())
 }
 
@@ -231,6 +231,8 @@ async fn batch(
         on_new_column: dataset.settings.on_new_column,
         on_bad_row: dataset.settings.on_bad_row,
         parallel,
+        only: None,
+        hashes: true,
     };
     let open = |schema: &SchemaRef, untyped: &[String]| -> Result<Vec<RawSink>> {
         require_columns(dataset, schema, untyped)?;
@@ -333,12 +335,14 @@ async fn batch(
     Ok(())
 }
 
-fn transaction(table: &TableName) -> String {
+/// Name of the application transaction of a raw table's batches.
+pub(crate) fn transaction(table: &TableName) -> String {
     format!("laguna/{table}")
 }
 
-/// Commits what the newest raw batch set aside, unless that was done.
+/// Commits what the newest raw batch set aside, or what its replay left aside, unless that was done.
 pub(crate) async fn complete(lake: &Lake, raw: &TableName, head: &Snapshot) -> Result<()> {
+    replay::complete(lake, raw, head).await?;
     let files = head.note.more.get("quarantine").cloned().unwrap_or_default();
     let files: Vec<DataFile> = serde_json::from_value(files).unwrap_or_default();
     let number = head.transactions.get(&transaction(raw)).copied().unwrap_or(0);
@@ -392,7 +396,7 @@ pub(crate) async fn raw_state(lake: &Lake, landed: &Landed, raw: &TableName) -> 
 }
 
 /// The columns that the source brought.
-fn data_columns(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn data_columns(schema: &SchemaRef) -> SchemaRef {
     let fields: Vec<_> = schema
         .fields()
         .iter()
@@ -402,12 +406,12 @@ fn data_columns(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn source_fields() -> Fields {
+pub(crate) fn source_fields() -> Fields {
     vec![Field::new("file", DataType::Utf8, true), Field::new("row", DataType::Int64, true)].into()
 }
 
 /// The source's columns followed by `_ingested_at`, `_batch` and `_source`.
-fn raw_schema(data: &SchemaRef) -> SchemaRef {
+pub(crate) fn raw_schema(data: &SchemaRef) -> SchemaRef {
     let mut fields: Vec<_> = data.fields().iter().cloned().collect();
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     fields.push(Arc::new(Field::new("_ingested_at", utc, true)));
@@ -602,7 +606,7 @@ impl RawSink {
 }
 
 /// Whether a change's operation is known.
-fn is_op(text: &str) -> bool {
+pub(crate) fn is_op(text: &str) -> bool {
     let words = ["i", "insert", "c", "create", "r", "read", "u", "update", "upsert", "d", "delete"];
     words.contains(&text.to_ascii_lowercase().as_str())
 }

@@ -3,6 +3,7 @@
 
 pub mod as_of;
 mod aside;
+pub mod check;
 pub mod code;
 pub mod diff;
 pub mod events;
@@ -14,6 +15,7 @@ mod land;
 pub mod maintain;
 mod node;
 pub mod plan;
+pub mod replay;
 pub mod rollback;
 pub mod run;
 mod tables;

@@ -122,6 +122,7 @@ enum Outcome {
     Landed(land::LandOutcome),
     Built { entry: Box<ReleasedTable>, resolved: Resolved, built: Box<Built> },
     Adopted { entry: Box<ReleasedTable>, resolved: Resolved },
+    Checked { entry: Box<ReleasedTable>, built: Box<Built> },
     Blocked(Box<Built>),
 }
 
@@ -338,15 +339,15 @@ impl<'a> Driver<'a> {
                 self.note(format!("{name}: {reason}"));
                 return self.skip(name);
             }
-            Action::Land | Action::Build | Action::View => {}
+            Action::Land | Action::Build | Action::View | Action::Check => {}
         }
         let entry = self.state.entries.get(name).cloned();
         self.begin().await?;
         let tables = self.tables().await?;
-        // Another SQL or other settings need every row again: what was released is no base then.
+        // Another SQL or another shape needs every row again: what was released is no base then.
         let base = entry.clone().filter(|entry| {
             !self.options.full
-                && entry.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.is_code_of(&model))
+                && entry.fingerprint.parse::<Fingerprint>().is_ok_and(|print| print.gives_rows_of(&model))
         });
         let task = ModelTask {
             context: self.context.clone(),
@@ -360,7 +361,11 @@ impl<'a> Driver<'a> {
             adopt: !self.options.full,
             inputs: self.state.input_states(&contents),
         };
-        self.spawn(running, name.clone(), None, "rows", reason, move || task.clone().run());
+        if action == Action::Check {
+            self.spawn(running, name.clone(), None, "rows", reason, move || task.clone().check());
+        } else {
+            self.spawn(running, name.clone(), None, "rows", reason, move || task.clone().run());
+        }
         Ok(())
     }
 
@@ -433,6 +438,13 @@ impl<'a> Driver<'a> {
                 describe(&mut task, &built);
                 task.version = entry.version;
                 self.overlay(&name, resolved).await;
+                self.state.entries.insert(name.clone(), *entry);
+            }
+            Outcome::Checked { entry, built } => {
+                describe(&mut task, &built);
+                task.outcome = "checked".to_string();
+                task.rows_out = entry.rows;
+                task.version = entry.version;
                 self.state.entries.insert(name.clone(), *entry);
             }
             Outcome::Adopted { entry, resolved } => {
@@ -548,7 +560,14 @@ fn describe(task: &mut TaskRecord, built: &Built) {
     task.rows_out = built.staged.as_ref().map(|staged| staged.rows);
     task.bytes_out = built.staged.as_ref().map(|_| built.bytes_out);
     task.quarantined = built.rows_quarantined();
-    task.checks = built.verdicts.iter().filter_map(|verdict| serde_json::to_value(verdict).ok()).collect();
+    let with_rows = |(at, verdict): (usize, &laguna_check::Verdict)| {
+        let mut value = serde_json::to_value(verdict).ok()?;
+        if let Some(rows) = built.failing.get(at).filter(|rows| !rows.is_empty()) {
+            value["failing_rows"] = serde_json::to_value(rows).ok()?;
+        }
+        Some(value)
+    };
+    task.checks = built.verdicts.iter().enumerate().filter_map(with_rows).collect();
     task.metrics.insert("bytes_read".to_string(), built.bytes_in as f64);
 }
 

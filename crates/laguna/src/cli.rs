@@ -56,10 +56,14 @@ pub enum Command {
     Diff(DiffArgs),
     /// Publishes the state of an earlier release again.
     Rollback(RollbackArgs),
+    /// Lands rows that were set aside, after the rule, the settings or the row was mended.
+    Replay(ReplayArgs),
     /// Removes rows of a raw table from every version and table that holds them.
     Forget(ForgetArgs),
     /// Joins small files, drops old releases, deletes what nobody needs.
     Maintain(MaintainArgs),
+    /// Checks released tables, or files of any pipeline, against a suite of expectations.
+    Check(Box<CheckArgs>),
     /// Checks the whole project without running it.
     Validate(ValidateArgs),
     /// Prints the completion script of a shell.
@@ -219,6 +223,26 @@ pub struct RollbackArgs {
     pub wait: bool,
 }
 
+/// `laguna replay`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna replay --dry-run                  what would land by the settings of today\n  laguna replay raw.flights                rows of one dataset; laguna run then builds on them\n  laguna query -o csv \"SELECT _source['file'] AS _file, _source['row'] AS _row, raw FROM quarantine.raw_flights\" > mended.csv\n  laguna replay raw.flights --with mended.csv    after the texts in it were mended\n  laguna replay sanitized.flights          rows that its checks refused are judged again"
+)]
+pub struct ReplayArgs {
+    /// Datasets and models; default every dataset with rows aside.
+    #[arg(value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Mended rows of one dataset: a file with the columns `_file`, `_row` and `raw`.
+    #[arg(long, value_name = "FILE")]
+    pub with: Option<PathBuf>,
+    /// Says what would land, and changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Waits when a run of this lake is going on, instead of refusing.
+    #[arg(long)]
+    pub wait: bool,
+}
+
 /// `laguna forget`.
 #[derive(Debug, Args)]
 #[command(
@@ -257,6 +281,93 @@ pub struct MaintainArgs {
     /// Waits when a run of this lake is going on, instead of refusing.
     #[arg(long)]
     pub wait: bool,
+}
+
+/// `laguna check`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna check                                              the checks of all released tables\n  laguna check enhanced.carrier_daily --explain             one table, and how each check was answered\n  laguna check sanitized.flights --suite checks/s.json --as-of 2026-11-01\n  laguna check data.parquet 'more/*.csv' --suite suite.json no project: files of any pipeline\n  laguna check data.csv --suite suite.json --param max_delay=600 -o ge --result-format COMPLETE\n  laguna check -o junit > checks.xml                        for a build server; -o html for people\n  laguna check --backtest 90d --suite checks/s.json sanitized.flights   when would it have failed?\n  laguna check --suggest sanitized.flights                  checks that it passes, with reasons\n\nExit codes: 0 passed, 1 a check failed that matters as much as --fail-on says, 2 the suite, a file or the project is wrong."
+)]
+pub struct CheckArgs {
+    /// Tables in dbt's words; or files and patterns of files (CSV, NDJSON, JSON, Parquet, Avro; gzip, zstd), with --suite.
+    #[arg(value_name = "SELECT|FILE")]
+    pub what: Vec<String>,
+    /// A suite of Great Expectations (1.x or 0.x JSON), in place of the checks in the tables' settings.
+    #[arg(long, value_name = "FILE")]
+    pub suite: Option<PathBuf>,
+    /// A value for a parameter of the suite; texts that are no JSON stand for themselves.
+    #[arg(long = "param", value_name = "NAME=JSON")]
+    pub params: Vec<String>,
+    /// Checks the tables as they were at this moment.
+    #[arg(long, value_name = "TIME", conflicts_with = "release")]
+    pub as_of: Option<String>,
+    /// Checks the tables of this release.
+    #[arg(long, value_name = "N")]
+    pub release: Option<u64>,
+    /// Judges the releases of this time, such as 90d, instead of the newest: when would the checks have failed?
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["as_of", "release", "suggest"])]
+    pub backtest: Option<String>,
+    /// Writes a suite that the table or file passes: YAML for a table, with -o ge a suite of Great Expectations.
+    #[arg(long, conflicts_with = "suite")]
+    pub suggest: bool,
+    /// The least severity whose failures end the command with code 1.
+    #[arg(long, value_enum, default_value = "critical")]
+    pub fail_on: Severity,
+    /// Says how each check was answered, and the bytes read.
+    #[arg(long)]
+    pub explain: bool,
+    /// Failing rows of each check that are looked for and shown, at most.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub rows: usize,
+    /// Format of the report.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: ReportFormat,
+    /// With -o ge: how much is told of each expectation.
+    #[arg(long, value_enum, default_value = "SUMMARY", ignore_case = true)]
+    pub result_format: Told,
+}
+
+/// How much a failing check matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Severity {
+    /// It blocks.
+    Critical,
+    /// It is reported.
+    Warning,
+    /// It is recorded.
+    Info,
+}
+
+/// Formats of a report of checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
+    /// The validation result of Great Expectations.
+    Ge,
+    /// JUnit XML, for build servers.
+    Junit,
+    /// One page that stands alone.
+    Html,
+}
+
+/// Great Expectations' result formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Told {
+    /// Whether it holds.
+    #[value(name = "BOOLEAN_ONLY")]
+    BooleanOnly,
+    /// Counts, and the first failing values.
+    #[value(name = "BASIC")]
+    Basic,
+    /// And how often these stand there.
+    #[value(name = "SUMMARY")]
+    Summary,
+    /// All failing values and their rows.
+    #[value(name = "COMPLETE")]
+    Complete,
 }
 
 /// `laguna validate`.

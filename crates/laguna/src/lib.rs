@@ -5,6 +5,7 @@ pub mod commands;
 pub mod printer;
 mod progress;
 pub mod reference;
+mod report;
 mod shell;
 pub mod template;
 

@@ -43,18 +43,39 @@ fn section(text: &mut String, command: &mut Command, name: &str) {
 fn checks() -> String {
     let mut text = String::from(
         "# Checks\n\nGenerated from the code. Short names and Great Expectations' names are the same thing. Every check \
-         also takes `severity` (critical or warning), `name` and `description`; checks of values take `mostly`.\n",
+         also takes `severity` (critical, warning or info), `name`, `description`, `meta`, `notes` and `id`.\n",
+    );
+    text.push_str(
+        "\n`mostly` is the share of rows, 0 to 1, that must pass: by default 1. `row_condition` says which rows are \
+         looked at, before anything is counted: an object of Great Expectations (`comparison`, `nullity`, `and`, `or`, \
+         `pass_through`), or a text, read as pandas reads it in `query` or, with `condition_parser: \
+         great_expectations`, as `col(\"n\") > 1`. Any argument may be `{\"$PARAMETER\": \"limit - 1\"}`, which is \
+         filled in when the suite runs.\n",
     );
     for kind in laguna_check::all() {
         let mut names: Vec<String> = kind.names().map(|name| format!("`{name}`")).collect();
         names.dedup();
         let _ =
             write!(text, "\n## {}\n\n{}.\n\nNames: {}.\n", kind.short, capital(kind.doc), names.join(", "));
+        let also: Vec<&str> = [(kind.mostly, "`mostly`"), (kind.condition, "`row_condition`")]
+            .into_iter()
+            .filter_map(|(takes, name)| takes.then_some(name))
+            .collect();
+        if !also.is_empty() {
+            let _ = write!(text, "\nTakes {}.\n", also.join(" and "));
+        }
+        if !kind.nulls.is_empty() {
+            let _ = write!(text, "\nNulls: {}\n", kind.nulls);
+        }
         if !kind.arguments.is_empty() {
-            let _ = write!(text, "\n| argument | meaning | needed |\n|---|---|---|\n");
+            let _ = write!(text, "\n| argument | meaning | default |\n|---|---|---|\n");
             for argument in kind.arguments {
-                let needed = if argument.required { "yes" } else { "" };
-                let _ = writeln!(text, "| `{}` | {} | {needed} |", argument.name, argument.doc);
+                let default = match (argument.required, argument.default) {
+                    (true, _) => "needed".to_string(),
+                    (false, "") => String::new(),
+                    (false, default) => format!("`{default}`"),
+                };
+                let _ = writeln!(text, "| `{}` | {} | {default} |", argument.name, argument.doc);
             }
         }
         let _ = write!(text, "\n```yaml\nchecks:\n  - {}\n```\n", kind.example);

@@ -1,36 +1,31 @@
 //! One number about a column lies between two bounds. Nulls are left out.
 
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
 use laguna_base::{Error, Result};
 
 use crate::arguments::Arguments;
-use crate::kind::{Argument, COLUMN, CheckKind, Form, MAX, MIN, STRICT_MAX, STRICT_MIN, Scope, optional};
-use crate::plan::{Binding, Metric, Plan};
-use crate::range;
+use crate::gather::Need;
+use crate::kind::{AGGREGATE, Argument, COLUMN, CheckKind, LEAST, MAX, MIN, MOST, STRICT_MAX, STRICT_MIN};
+use crate::plan::{Binding, Known, LateTest, Plan};
+use crate::range::{self, Range};
+use crate::set_query::Answer;
+use crate::value;
+use crate::verdict::Observation;
 
-const LEAST: Argument = optional("min_value", Form::Number, "the smallest number that passes").or(&["min"]);
-const MOST: Argument = optional("max_value", Form::Number, "the largest number that passes").or(&["max"]);
-const VALUES: &[Argument] = &[COLUMN, MIN, MAX, STRICT_MIN, STRICT_MAX];
-const NUMBERS: &[Argument] = &[COLUMN, LEAST, MOST, STRICT_MIN, STRICT_MAX];
+const OF_VALUES: &[Argument] = &[COLUMN, MIN, MAX, STRICT_MIN, STRICT_MAX];
+const OF_NUMBERS: &[Argument] = &[COLUMN, LEAST, MOST, STRICT_MIN, STRICT_MAX];
 
-const BLANK: CheckKind = CheckKind {
-    name: "",
-    short: "",
-    aliases: &[],
-    scope: Scope::Column,
-    main: None,
-    arguments: NUMBERS,
-    mostly: false,
-    doc: "",
-    example: "",
-    validate: |arguments| range::validate(arguments, false),
-    plan: |_, _| Err(Error::internal("an aggregate without a plan")),
-};
+const BLANK: CheckKind =
+    CheckKind { arguments: OF_NUMBERS, validate: |arguments| range::validate(arguments, false), ..AGGREGATE };
 
 pub(super) const MIN_VALUE: CheckKind = CheckKind {
     name: "expect_column_min_to_be_between",
     short: "min",
     aliases: &["min_between"],
-    arguments: VALUES,
+    arguments: OF_VALUES,
     doc: "The smallest value lies between two bounds.",
     example: r#"{"min": {"column": "delay", "min_value": -120}}"#,
     plan: |arguments, binding| extreme(arguments, binding, Metric::Min),
@@ -41,7 +36,7 @@ pub(super) const MAX_VALUE: CheckKind = CheckKind {
     name: "expect_column_max_to_be_between",
     short: "max",
     aliases: &["max_between"],
-    arguments: VALUES,
+    arguments: OF_VALUES,
     doc: "The largest value lies between two bounds.",
     example: r#"{"max": {"column": "delay", "max_value": 1500}}"#,
     plan: |arguments, binding| extreme(arguments, binding, Metric::Max),
@@ -85,25 +80,112 @@ pub(super) const NON_NULL_SHARE: CheckKind = CheckKind {
     doc: "The share of values that are not null, 0 to 1, lies between two bounds.",
     example: r#"{"non_null_share": {"column": "email", "min_value": 0.9}}"#,
     plan: |arguments, binding| {
-        let column = binding.column(arguments.required("column")?)?.index;
-        Ok(Plan::Aggregate { column, metric: Metric::Present, range: range::numeric(arguments)? })
+        let column = binding.column(arguments.required("column")?)?;
+        Ok(late(column.index, column.name, Metric::Present, range::numeric(arguments)?))
     },
     ..BLANK
 };
 
+/// A number about a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Metric {
+    Min,
+    Max,
+    Mean,
+    Sum,
+    Stdev,
+    /// Share of values that are not missing.
+    Present,
+}
+
+struct Aggregate {
+    column: usize,
+    name: String,
+    metric: Metric,
+    range: Range,
+}
+
+fn late(column: usize, name: &str, metric: Metric, range: Range) -> Plan {
+    Plan::Late(Arc::new(Aggregate { column, name: name.to_string(), metric, range }))
+}
+
 fn extreme(arguments: &Arguments, binding: &Binding<'_>, metric: Metric) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let range = range::compile(arguments, column.plain_type(), column.name)?;
-    Ok(Plan::Aggregate { column: column.index, metric, range })
+    Ok(late(column.index, column.name, metric, range))
 }
 
 fn number(arguments: &Arguments, binding: &Binding<'_>, metric: Metric) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let data_type = column.plain_type();
-    if !data_type.is_numeric()
-        && !matches!(data_type, arrow::datatypes::DataType::Boolean | arrow::datatypes::DataType::Null)
-    {
+    if !data_type.is_numeric() && !matches!(data_type, DataType::Boolean | DataType::Null) {
         return Err(Error::project(format!("`{}` is {data_type}, not a number", column.name)));
     }
-    Ok(Plan::Aggregate { column: column.index, metric, range: range::numeric(arguments)? })
+    Ok(late(column.index, column.name, metric, range::numeric(arguments)?))
+}
+
+impl Metric {
+    fn word(self) -> &'static str {
+        match self {
+            Metric::Min => "minimum",
+            Metric::Max => "maximum",
+            Metric::Mean => "mean",
+            Metric::Sum => "sum",
+            Metric::Stdev => "standard deviation",
+            Metric::Present => "share of values that are not null",
+        }
+    }
+}
+
+impl LateTest for Aggregate {
+    fn needs(&self) -> Vec<Need> {
+        vec![match self.metric {
+            Metric::Min => Need::Min(self.column),
+            Metric::Max => Need::Max(self.column),
+            _ => Need::Moments(self.column),
+        }]
+    }
+
+    fn judge(&self, known: &Known<'_>, _: &Answer) -> Result<Observation> {
+        let (word, name) = (self.metric.word(), &self.name);
+        let none = || Observation {
+            message: format!("the {word} of {name} is unknown: it has too few values"),
+            ..Observation::default()
+        };
+        if matches!(self.metric, Metric::Min | Metric::Max) {
+            let Some(array) = known.extreme()? else { return Ok(none()) };
+            return self.of_extreme(&array);
+        }
+        let Some(moments) = known.moments() else {
+            return Err(Error::internal("an aggregate without its accumulator"));
+        };
+        let total = moments.present + moments.missing;
+        let number = match self.metric {
+            Metric::Mean => moments.mean(),
+            Metric::Stdev => moments.stdev(),
+            Metric::Sum => Some(moments.sum()),
+            // Of no rows at all it is 0, as in Great Expectations.
+            _ => Some(if total > 0 { moments.present as f64 / total as f64 } else { 0.0 }),
+        };
+        let Some(number) = number.filter(|number| !number.is_nan()) else { return Ok(none()) };
+        Ok(Observation {
+            observed: value::json_of_float(number),
+            success: self.range.holds(number),
+            message: format!("the {word} of {name} is {number}"),
+            ..Observation::default()
+        })
+    }
+}
+
+impl Aggregate {
+    fn of_extreme(&self, array: &ArrayRef) -> Result<Observation> {
+        let observed = value::json(array, 0);
+        let shown = observed.as_str().map_or_else(|| observed.to_string(), str::to_string);
+        Ok(Observation {
+            success: self.range.outside(array)?.is_none(),
+            message: format!("the {} of {} is {shown}", self.metric.word(), self.name),
+            observed,
+            ..Observation::default()
+        })
+    }
 }

@@ -1,14 +1,12 @@
 //! Values lie between two bounds.
 
-use std::sync::Arc;
-
 use arrow::buffer::BooleanBuffer;
 use laguna_base::Result;
 use serde_json::Value;
 
 use crate::arguments::Arguments;
-use crate::kind::{COLUMN, CheckKind, MAX, MIN, STRICT_MAX, STRICT_MIN, Scope};
-use crate::plan::{Plan, RowPlan, RowTest};
+use crate::kind::{COLUMN, CheckKind, MAX, MIN, STRICT_MAX, STRICT_MIN, VALUES};
+use crate::plan::{RowPlan, RowTest};
 use crate::range::{self, Range};
 use crate::view::View;
 
@@ -16,24 +14,17 @@ pub(super) const BETWEEN: CheckKind = CheckKind {
     name: "expect_column_values_to_be_between",
     short: "between",
     aliases: &["accepted_range"],
-    scope: Scope::Column,
-    main: None,
     arguments: &[COLUMN, MIN, MAX, STRICT_MIN, STRICT_MAX],
-    mostly: true,
-    doc: "Values lie between two bounds: numbers, dates, timestamps (UTC unless they carry an offset), or text.",
+    doc: "Values lie between two bounds: numbers, dates or timestamps (UTC unless they carry an offset).",
     example: r#"{"between": {"column": "delay", "min_value": -60, "max_value": 600}, "mostly": 0.99}"#,
     validate: |arguments| range::validate(arguments, true),
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
         let range = range::compile(arguments, column.plain_type(), column.name)?;
-        Ok(Plan::Row(RowPlan {
-            columns: vec![column.index],
-            skip_missing: true,
-            whole_rows: false,
-            test: Arc::new(Between { column: column.index, range }),
-            says: format!("are not {}", describe(arguments)),
-        }))
+        let says = format!("are not {}", describe(arguments));
+        Ok(RowPlan::of_values(column.index, Between { column: column.index, range }, says))
     },
+    ..VALUES
 };
 
 /// The bounds in words: `between 0 and 10`, `at least 1`, `below 5`.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use laguna_base::suggest;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::between::describe;
-use crate::kind::{Argument, CheckKind, Form, Scope, optional, required};
+use crate::kind::{Argument, CheckKind, Form, Scope, TABLE, optional, required};
 use crate::plan::{Plan, TableTest};
 use crate::range::{self, Range};
 use crate::verdict::Observation;
@@ -33,10 +33,8 @@ pub(super) const EXISTS: CheckKind = CheckKind {
         required("column", Form::Column, "the column that must be there"),
         optional("column_index", Form::Integer, "its place, from 0"),
     ],
-    mostly: false,
     doc: "The table has a column of this name.",
     example: r#"{"exists": "carrier"}"#,
-    validate: |_| Ok(()),
     plan: |arguments, _| {
         let (column, place) = (arguments.required("column")?.to_string(), arguments.integer("column_index"));
         Ok(Plan::Table(Arc::new(Schema(move |names: &[&str]| {
@@ -46,44 +44,39 @@ pub(super) const EXISTS: CheckKind = CheckKind {
                 None => format!("there is no column {column}; {}", suggest::hint(&column, names.iter())),
             };
             let success = found.is_some_and(|at| place.is_none_or(|place| place == at as i64));
-            Observation { observed: Value::Null, success, message }
+            Observation { success, message, ..Observation::default() }
         }))))
     },
+    ..TABLE
 };
 
-const LEAST: Argument = optional("min_value", Form::Integer, "the fewest columns").or(&["min"]);
-const MOST: Argument = optional("max_value", Form::Integer, "the most columns").or(&["max"]);
+const LEAST: Argument = optional("min_value", Form::Number, "the fewest columns").or(&["min"]);
+const MOST: Argument = optional("max_value", Form::Number, "the most columns").or(&["max"]);
 
 pub(super) const COUNT_BETWEEN: CheckKind = CheckKind {
     name: "expect_table_column_count_to_be_between",
     short: "column_count",
     aliases: &["column_count_between"],
-    scope: Scope::Table,
-    main: None,
     arguments: &[LEAST, MOST],
-    mostly: false,
     doc: "The number of columns lies between two bounds.",
     example: r#"{"column_count": {"min_value": 3}}"#,
-    validate: |_| Ok(()),
     plan: |arguments, _| Ok(count(range::numeric(arguments)?, describe(arguments))),
+    ..TABLE
 };
 
 pub(super) const COUNT_EQUAL: CheckKind = CheckKind {
     name: "expect_table_column_count_to_equal",
     short: "column_count_equal",
-    aliases: &[],
-    scope: Scope::Table,
     main: Some("value"),
     arguments: &[required("value", Form::Integer, "the number of columns")],
-    mostly: false,
     doc: "The table has exactly this number of columns.",
     example: r#"{"column_count_equal": 8}"#,
-    validate: |_| Ok(()),
     plan: |arguments, _| {
         let value = arguments.number("value");
         let range = Range::Float { low: value, high: value, strict_low: false, strict_high: false };
         Ok(count(range, arguments.integer("value").unwrap_or_default().to_string()))
     },
+    ..TABLE
 };
 
 fn count(range: Range, wanted: String) -> Plan {
@@ -91,6 +84,7 @@ fn count(range: Range, wanted: String) -> Plan {
         observed: Value::from(names.len()),
         success: range.holds(names.len() as f64),
         message: format!("the table has {} columns; expected {wanted}", names.len()),
+        ..Observation::default()
     })))
 }
 
@@ -98,41 +92,45 @@ pub(super) const ORDERED_LIST: CheckKind = CheckKind {
     name: "expect_table_columns_to_match_ordered_list",
     short: "columns",
     aliases: &["columns_ordered"],
-    scope: Scope::Table,
     main: Some("column_list"),
     arguments: &[optional(
         "column_list",
         Form::Values,
         "the names, in order; without them every table passes",
     )],
-    mostly: false,
     doc: "The table has exactly these columns in this order.",
     example: r#"{"columns": ["carrier", "day", "departures"]}"#,
-    validate: |_| Ok(()),
     plan: |arguments, _| {
         let (given, wanted) = (arguments.value("column_list").is_some(), arguments.texts("column_list"));
-        Ok(Plan::Table(Arc::new(Schema(move |names: &[&str]| Observation {
-            observed: Value::from(names.to_vec()),
-            success: !given || names == wanted.iter().map(String::as_str).collect::<Vec<_>>(),
-            message: format!("the columns are {}; expected {}", names.join(", "), wanted.join(", ")),
+        Ok(Plan::Table(Arc::new(Schema(move |names: &[&str]| {
+            let mismatched: Vec<Value> = (0..names.len().max(wanted.len()))
+                .filter(|at| given && names.get(*at).copied() != wanted.get(*at).map(String::as_str))
+                .map(|at| {
+                    json!({"Expected Column Position": at, "Expected": wanted.get(at), "Found": names.get(at)})
+                })
+                .collect();
+            Observation {
+                observed: Value::from(names.to_vec()),
+                success: mismatched.is_empty(),
+                message: format!("the columns are {}; expected {}", names.join(", "), wanted.join(", ")),
+                details: if mismatched.is_empty() { Value::Null } else { json!({"mismatched": mismatched}) },
+                ..Observation::default()
+            }
         }))))
     },
+    ..TABLE
 };
 
 pub(super) const SET: CheckKind = CheckKind {
     name: "expect_table_columns_to_match_set",
     short: "column_set",
-    aliases: &[],
-    scope: Scope::Table,
     main: Some("column_set"),
     arguments: &[
         optional("column_set", Form::Values, "the names, in any order; default none"),
-        optional("exact_match", Form::Flag, "whether there may be no others; default true"),
+        optional("exact_match", Form::Flag, "whether there may be no others").by_default("true"),
     ],
-    mostly: false,
     doc: "The table has these columns, and no others unless `exact_match` is false.",
     example: r#"{"column_set": {"column_set": ["carrier", "day"], "exact_match": false}}"#,
-    validate: |_| Ok(()),
     plan: |arguments, _| {
         let wanted: BTreeSet<String> = arguments.texts("column_set").into_iter().collect();
         let exact = arguments.flag("exact_match", true);
@@ -149,7 +147,22 @@ pub(super) const SET: CheckKind = CheckKind {
                 }
             };
             let success = absent.is_empty() && (!exact || extra.is_empty());
-            Observation { observed: Value::from(names.to_vec()), success, message }
+            let mut mismatched = Map::new();
+            if !extra.is_empty() {
+                mismatched.insert("unexpected".to_string(), Value::from(extra));
+            }
+            if !absent.is_empty() {
+                mismatched.insert("missing".to_string(), Value::from(absent));
+            }
+            let details = if mismatched.is_empty() { Value::Null } else { json!({"mismatched": mismatched}) };
+            Observation {
+                observed: Value::from(names.to_vec()),
+                success,
+                message,
+                details,
+                ..Observation::default()
+            }
         }))))
     },
+    ..TABLE
 };

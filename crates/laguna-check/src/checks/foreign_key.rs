@@ -3,7 +3,7 @@
 use laguna_base::{Error, Result, TableName};
 
 use crate::arguments::Arguments;
-use crate::kind::{Argument, CheckKind, Form, Scope, optional, required};
+use crate::kind::{Argument, CheckKind, Form, Scope, VALUES, optional, required};
 use crate::plan::Plan;
 
 const COLUMNS: Argument =
@@ -14,15 +14,14 @@ pub(super) const FOREIGN_KEY: CheckKind = CheckKind {
     short: "foreign_key",
     aliases: &["relationships"],
     scope: Scope::Columns,
-    main: None,
     arguments: &[
         COLUMNS,
         required("to", Form::Table, "the table that holds the keys"),
         optional("fields", Form::Columns, "its columns, in the same order; default the same names")
             .or(&["field"]),
     ],
-    mostly: true,
-    doc: "Every key is found in another table; keys with a null part refer to nothing and are not looked at.",
+    nulls: "Keys with a missing part refer to nothing and are not looked at.",
+    doc: "Every key is found in another table.",
     example: r#"{"foreign_key": {"column": "carrier", "to": "sanitized.airlines", "field": "carrier"}}"#,
     validate: |arguments| {
         let (columns, fields) = (arguments.texts("column_list"), fields(arguments));
@@ -43,6 +42,7 @@ pub(super) const FOREIGN_KEY: CheckKind = CheckKind {
             fields: fields(arguments),
         })
     },
+    ..VALUES
 };
 
 fn fields(arguments: &Arguments) -> Vec<String> {

@@ -1,19 +1,19 @@
 //! Values are among a list, or are not.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, make_view};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type};
 use laguna_base::{Error, Result};
 use serde_json::Value;
 
 use crate::arguments::Arguments;
-use crate::kind::{Argument, COLUMN, CheckKind, Form, Scope, required};
+use crate::gather::counts::{Wholes, wholes};
+use crate::kind::{Argument, COLUMN, CheckKind, Form, VALUES as BASE, required};
 use crate::plan::{Binding, Plan, RowPlan, RowTest};
-use crate::value::{is_temporal, whole, whole_scale};
+use crate::value::{is_temporal, member, whole, whole_scale};
 use crate::view::{View, any, failed, where_text};
 
 const VALUES: Argument = required("value_set", Form::Values, "the list of values").or(&["values", "set"]);
@@ -22,44 +22,62 @@ pub(super) const IN_SET: CheckKind = CheckKind {
     name: "expect_column_values_to_be_in_set",
     short: "accepted_values",
     aliases: &["in_set"],
-    scope: Scope::Column,
     main: Some("value_set"),
     arguments: &[COLUMN, VALUES],
-    mostly: true,
-    doc: "Every value is among a list.",
+    doc: "Every value is among a list; 1, 1.0 and true are the same, and a text equals no number and no date.",
     example: r#"{"accepted_values": {"column": "carrier", "value_set": ["AA", "B6"]}}"#,
-    validate: |_| Ok(()),
     plan: |arguments, binding| plan(arguments, binding, true),
+    ..BASE
 };
 
 pub(super) const NOT_IN_SET: CheckKind = CheckKind {
     name: "expect_column_values_to_not_be_in_set",
     short: "rejected_values",
     aliases: &["not_in_set", "not_accepted_values"],
-    scope: Scope::Column,
     main: Some("value_set"),
     arguments: &[COLUMN, VALUES],
-    mostly: true,
     doc: "No value is among a list.",
     example: r#"{"rejected_values": {"column": "email", "value_set": ["n/a", "none"]}}"#,
-    validate: |_| Ok(()),
     plan: |arguments, binding| plan(arguments, binding, false),
+    ..BASE
 };
 
 fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let list = arguments.values("value_set");
-    let members = Members::compile(list, column.plain_type()).ok_or_else(|| {
-        Error::project(format!("`{}` is {}, which has no list of values", column.name, column.data_type))
-    })?;
+    let moments = moments(list, column.plain_type(), wanted)?;
+    let members =
+        Members::compile(moments.as_deref().unwrap_or(list), column.plain_type()).ok_or_else(|| {
+            Error::project(format!("`{}` is {}, which has no list of values", column.name, column.data_type))
+        })?;
     let mut shown: Vec<String> =
         list.iter().take(10).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_string)).collect();
     if list.len() > shown.len() {
         shown.push("…".to_string());
     }
     let says = format!("are {} {}", if wanted { "not among" } else { "among" }, shown.join(", "));
-    let test = Arc::new(InSet { column: column.index, members, wanted });
-    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, whole_rows: false, test, says }))
+    Ok(RowPlan::of_values(column.index, InSet { column: column.index, members, wanted }, says))
+}
+
+/// `rejected_values` of a column of times reads the texts of its list as times, as Great Expectations does, so that a
+/// forbidden day is found; `accepted_values` does not. They become units of the column's type.
+fn moments(list: &[Value], data_type: &DataType, wanted: bool) -> Result<Option<Vec<Value>>> {
+    if !is_temporal(data_type) {
+        return Ok(None);
+    }
+    if wanted {
+        return Ok(Some(Vec::new()));
+    }
+    let read = |value: &Value| match value.as_str() {
+        None => Ok(None),
+        Some(text) => match whole(value, data_type) {
+            Some((found, exact)) => Ok(exact.then(|| i64::try_from(found).ok()).flatten().map(Value::from)),
+            None => Err(Error::project(format!("`{text}` in the list is neither a date nor a timestamp"))
+                .hint("write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00")),
+        },
+    };
+    let found = list.iter().map(read).collect::<Result<Vec<Option<Value>>>>()?;
+    Ok(Some(found.into_iter().flatten().collect()))
 }
 
 /// The list in the column's type; members that no value of the type can equal are left out.
@@ -87,15 +105,21 @@ impl Members {
                 Some(Members::Float(floats))
             }
             t if whole_scale(t).is_some() || is_temporal(t) => {
-                let exact =
-                    |value: &Value| whole(value, t).filter(|(_, exact)| *exact).map(|(whole, _)| whole);
-                let mut wholes: Vec<i128> = list.iter().filter_map(exact).collect();
+                let mut wholes: Vec<i128> = list.iter().filter_map(|value| of_units(value, t)).collect();
                 wholes.sort_unstable();
                 wholes.dedup();
                 Some(Members::Whole(wholes))
             }
             _ => None,
         }
+    }
+}
+
+/// A member as the whole number that holds it; of times only what was brought to their units before.
+fn of_units(value: &Value, data_type: &DataType) -> Option<i128> {
+    match is_temporal(data_type) {
+        true => value.as_i64().map(i128::from),
+        false => member(value, data_type),
     }
 }
 
@@ -182,23 +206,17 @@ impl RowTest for InSet {
 }
 
 fn whole_outside(values: &ArrayRef, members: &[i128], wanted: bool) -> Result<BooleanBuffer> {
-    if let DataType::Decimal128(_, _) = values.data_type() {
-        let wide = values.as_primitive::<Decimal128Type>().values().clone();
-        return Ok(BooleanBuffer::collect_bool(wide.len(), |row| {
-            members.binary_search(&wide[row]).is_ok() != wanted
-        }));
-    }
-    let narrow = match values.data_type() {
-        DataType::UInt64 | DataType::Decimal32(_, _) | DataType::Decimal64(_, _) => {
-            let scale = whole_scale(values.data_type()).unwrap_or_default() as i8;
-            let wide = cast(values, &DataType::Decimal128(38, scale)).map_err(failed)?;
-            return whole_outside(&wide, members, wanted);
+    Ok(match wholes(values)? {
+        Wholes::Wide(wide) => {
+            let wide = wide.values();
+            BooleanBuffer::collect_bool(wide.len(), |row| members.binary_search(&wide[row]).is_ok() != wanted)
         }
-        DataType::Date32 => cast(&cast(values, &DataType::Int32).map_err(failed)?, &DataType::Int64),
-        _ => cast(values, &DataType::Int64),
-    }
-    .map_err(failed)?;
-    let narrow = narrow.as_primitive::<Int64Type>().values().clone();
-    let members: Vec<i64> = members.iter().filter_map(|member| i64::try_from(*member).ok()).collect();
-    Ok(BooleanBuffer::collect_bool(narrow.len(), |row| members.binary_search(&narrow[row]).is_ok() != wanted))
+        Wholes::Narrow(narrow) => {
+            let narrow = narrow.values();
+            let members: Vec<i64> = members.iter().filter_map(|member| i64::try_from(*member).ok()).collect();
+            BooleanBuffer::collect_bool(narrow.len(), |row| {
+                members.binary_search(&narrow[row]).is_ok() != wanted
+            })
+        }
+    })
 }

@@ -1,13 +1,11 @@
 //! Text has a number of characters within bounds. Characters are Unicode code points.
 
-use std::sync::Arc;
-
 use arrow::buffer::BooleanBuffer;
 use laguna_base::{Error, Result};
 
 use super::between::describe;
 use crate::arguments::Arguments;
-use crate::kind::{Argument, COLUMN, CheckKind, Form, STRICT_MAX, STRICT_MIN, Scope, optional, required};
+use crate::kind::{Argument, COLUMN, CheckKind, Form, STRICT_MAX, STRICT_MIN, VALUES, optional, required};
 use crate::plan::{Binding, Plan, RowPlan, RowTest};
 use crate::view::{View, any, where_text};
 
@@ -18,10 +16,7 @@ pub(super) const BETWEEN: CheckKind = CheckKind {
     name: "expect_column_value_lengths_to_be_between",
     short: "length_between",
     aliases: &["value_lengths_between"],
-    scope: Scope::Column,
-    main: None,
     arguments: &[COLUMN, LEAST, MOST, STRICT_MIN, STRICT_MAX],
-    mostly: true,
     doc: "The text of each value has a number of characters between two bounds.",
     example: r#"{"length_between": {"column": "carrier", "min_value": 2, "max_value": 3}}"#,
     // Reversed bounds are taken as they stand: every value fails.
@@ -39,32 +34,27 @@ pub(super) const BETWEEN: CheckKind = CheckKind {
         };
         plan(arguments, binding, low, high, format!("do not have {} characters", describe(arguments)))
     },
+    ..VALUES
 };
 
 pub(super) const EQUAL: CheckKind = CheckKind {
     name: "expect_column_value_lengths_to_equal",
     short: "length",
     aliases: &["value_lengths_equal"],
-    scope: Scope::Column,
     main: Some("value"),
     arguments: &[COLUMN, required("value", Form::Integer, "the number of characters")],
-    mostly: true,
     doc: "The text of each value has exactly this number of characters.",
     example: r#"{"length": {"column": "country", "value": 2}}"#,
-    validate: |_| Ok(()),
     plan: |arguments, binding| {
         let length = arguments.integer("value").unwrap_or_default();
         plan(arguments, binding, length, length, format!("do not have {length} characters"))
     },
+    ..VALUES
 };
 
 fn plan(arguments: &Arguments, binding: &Binding<'_>, low: i64, high: i64, says: String) -> Result<Plan> {
-    let column = binding.column(arguments.required("column")?)?;
-    if column.data_type.is_nested() || column.data_type.is_binary() {
-        return Err(Error::project(format!("`{}` is {}, not text", column.name, column.data_type)));
-    }
-    let test = Arc::new(Length { column: column.index, low, high });
-    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, whole_rows: false, test, says }))
+    let column = binding.column(arguments.required("column")?)?.with_text()?;
+    Ok(RowPlan::of_values(column, Length { column, low, high }, says))
 }
 
 struct Length {

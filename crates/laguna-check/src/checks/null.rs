@@ -7,37 +7,31 @@ use arrow::buffer::BooleanBuffer;
 use laguna_base::Result;
 
 use crate::arguments::Arguments;
-use crate::kind::{COLUMN, CheckKind, Scope, anything};
-use crate::plan::{Binding, Plan, RowPlan, RowTest};
+use crate::kind::{CheckKind, VALUES};
+use crate::plan::{Binding, Ignore, Plan, RowPlan, RowTest, Shows};
 use crate::view::{View, any};
 
 pub(super) const NOT_NULL: CheckKind = CheckKind {
     name: "expect_column_values_to_not_be_null",
     short: "not_null",
-    aliases: &[],
-    scope: Scope::Column,
     main: Some("column"),
-    arguments: &[COLUMN],
-    mostly: true,
+    nulls: "Every row is judged.",
     doc: "No value is null (or NaN).",
     example: r#"{"not_null": "carrier"}"#,
-    validate: anything,
     plan: |arguments, binding| plan(arguments, binding, false),
+    ..VALUES
 };
 
 pub(super) const NULL: CheckKind = CheckKind {
     name: "expect_column_values_to_be_null",
     // A bare `null` is no text in YAML.
     short: "is_null",
-    aliases: &[],
-    scope: Scope::Column,
     main: Some("column"),
-    arguments: &[COLUMN],
-    mostly: true,
+    nulls: "Every row is judged.",
     doc: "Every value is null (or NaN).",
     example: r#"{"is_null": "deleted_at"}"#,
-    validate: anything,
     plan: |arguments, binding| plan(arguments, binding, true),
+    ..VALUES
 };
 
 fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Plan> {
@@ -46,8 +40,8 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Pl
     let test = Arc::new(Null { column, wanted });
     Ok(Plan::Row(RowPlan {
         columns: vec![column],
-        skip_missing: false,
-        whole_rows: false,
+        ignore: Ignore::Never,
+        shows: Shows::Value,
         test,
         says: says.to_string(),
     }))

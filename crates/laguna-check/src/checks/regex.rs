@@ -1,103 +1,148 @@
-//! Text matches a regular expression, or does not.
-
-use std::sync::Arc;
+//! Text matches regular expressions, or does not.
 
 use arrow::array::Array;
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::DataType;
 use laguna_base::{Error, Result};
-use regex::Regex;
+use std::sync::Arc;
 
 use crate::arguments::Arguments;
-use crate::kind::{Argument, COLUMN, CheckKind, Form, Scope, required};
+use crate::kind::{Argument, COLUMN, CheckKind, Form, VALUES, optional, required};
+use crate::pattern::Pattern;
 use crate::plan::{Binding, Plan, RowPlan, RowTest};
-use crate::view::{View, any, where_text};
+use crate::view::{View, any, where_text_or};
 
-const PATTERN: Argument = required(
-    "regex",
-    Form::Text,
-    "the expression, searched anywhere in the value: use ^ and $ for the whole; look-around and back-references are not supported",
-)
-.or(&["pattern"]);
+const PATTERN_DOC: &str = "the expression, as in Python: searched anywhere in the value, so use ^ and $ for the whole; \
+     look-around and back-references are understood";
+const PATTERN: Argument = required("regex", Form::Text, PATTERN_DOC).or(&["pattern"]);
+const OR_ANYTHING: Argument =
+    optional("regex", Form::Text, PATTERN_DOC).or(&["pattern"]).by_default("\"(?s).*\"");
+const PATTERNS: Argument =
+    required("regex_list", Form::Texts, "the expressions, as in Python").or(&["patterns"]);
+pub(super) const MATCH_ON: Argument =
+    optional("match_on", Form::Text, "whether `any` or `all` of them must match").by_default("\"any\"");
 
 pub(super) const MATCH: CheckKind = CheckKind {
     name: "expect_column_values_to_match_regex",
     short: "regex",
     aliases: &["match_regex"],
-    scope: Scope::Column,
     main: Some("regex"),
-    arguments: &[COLUMN, PATTERN],
-    mostly: true,
+    arguments: &[COLUMN, OR_ANYTHING],
     doc: "The text of each value holds a match of a regular expression.",
     example: r#"{"regex": {"column": "country", "regex": "^[A-Z]{2}$"}}"#,
-    validate: |arguments| pattern(arguments).map(drop),
-    plan: |arguments, binding| plan(arguments, binding, true),
+    validate: |arguments| patterns(arguments, None).map(drop),
+    plan: |arguments, binding| plan(arguments, binding, "match", Wanted::Any),
+    ..VALUES
 };
 
 pub(super) const NO_MATCH: CheckKind = CheckKind {
     name: "expect_column_values_to_not_match_regex",
     short: "not_regex",
     aliases: &["not_match_regex"],
-    scope: Scope::Column,
     main: Some("regex"),
     arguments: &[COLUMN, PATTERN],
-    mostly: true,
     doc: "The text of no value holds a match of a regular expression.",
     example: r#"{"not_regex": {"column": "email", "regex": "\\s"}}"#,
-    validate: |arguments| pattern(arguments).map(drop),
-    plan: |arguments, binding| plan(arguments, binding, false),
+    validate: |arguments| patterns(arguments, None).map(drop),
+    plan: |arguments, binding| plan(arguments, binding, "match", Wanted::None),
+    ..VALUES
 };
 
-/// Compiles with Python's meaning of `$`, which also matches before a closing line feed.
-fn pattern(arguments: &Arguments) -> Result<Regex> {
-    let text = arguments.required("regex")?;
-    Regex::new(&python_dollar(text)).map_err(|error| {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
-        let error = Error::project(format!("`{text}` is not a regular expression that can be used"));
-        if reason.contains("look-around") || reason.contains("backreferences") {
-            return error
-                .hint("look-around and back-references are not supported; write an `sql` check instead");
-        }
-        error.hint(reason)
-    })
+pub(super) const MATCH_LIST: CheckKind = CheckKind {
+    name: "expect_column_values_to_match_regex_list",
+    short: "regex_list",
+    aliases: &["match_regex_list"],
+    main: Some("regex_list"),
+    arguments: &[COLUMN, PATTERNS, MATCH_ON],
+    doc: "The text of each value holds a match of one of several regular expressions, or of all.",
+    example: r#"{"regex_list": {"column": "phone", "regex_list": ["^\\+\\d+$", "^00\\d+$"]}}"#,
+    validate: |arguments| patterns(arguments, None).and(match_on(arguments)).map(drop),
+    plan: |arguments, binding| plan(arguments, binding, "match", match_on(arguments)?),
+    ..VALUES
+};
+
+pub(super) const NO_MATCH_LIST: CheckKind = CheckKind {
+    name: "expect_column_values_to_not_match_regex_list",
+    short: "not_regex_list",
+    aliases: &["not_match_regex_list"],
+    main: Some("regex_list"),
+    arguments: &[COLUMN, PATTERNS],
+    doc: "The text of no value holds a match of any of several regular expressions.",
+    example: r#"{"not_regex_list": {"column": "comment", "regex_list": ["(?i)password", "\\d{16}"]}}"#,
+    validate: |arguments| patterns(arguments, None).map(drop),
+    plan: |arguments, binding| plan(arguments, binding, "match", Wanted::None),
+    ..VALUES
+};
+
+/// How many of the patterns must be found in a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Any,
+    All,
+    None,
 }
 
-fn python_dollar(text: &str) -> String {
-    let body =
-        text.strip_suffix('$').filter(|body| body.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 0);
-    match body {
-        Some(body) if !body.contains("(?") && !body.contains('|') && !body.contains('#') => {
-            format!("{body}\\n?$")
+pub(super) fn match_on(arguments: &Arguments) -> Result<Wanted> {
+    match arguments.text("match_on") {
+        None | Some("any") => Ok(Wanted::Any),
+        Some("all") => Ok(Wanted::All),
+        Some(other) => {
+            Err(Error::project(format!("`{other}` is not valid for `match_on`")).hint("one of any, all"))
         }
-        _ => text.to_string(),
     }
 }
 
-fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Plan> {
-    let column = binding.column(arguments.required("column")?)?;
-    if column.data_type.is_nested() || matches!(column.plain_type(), DataType::Binary | DataType::LargeBinary)
-    {
-        return Err(Error::project(format!("`{}` is {}, not text", column.name, column.data_type)));
-    }
-    let regex = pattern(arguments)?;
-    let says = format!("{} {}", if wanted { "do not match" } else { "match" }, arguments.required("regex")?);
-    let test = Arc::new(Match { column: column.index, regex, wanted });
-    Ok(Plan::Row(RowPlan { columns: vec![column.index], skip_missing: true, whole_rows: false, test, says }))
+fn patterns(arguments: &Arguments, binding: Option<&Binding<'_>>) -> Result<Vec<Arc<Pattern>>> {
+    let texts = match (arguments.text("regex"), arguments.value("regex_list")) {
+        (Some(one), _) => vec![one.to_string()],
+        (None, Some(_)) => arguments.texts("regex_list"),
+        (None, None) => vec!["(?s).*".to_string()],
+    };
+    texts
+        .iter()
+        .map(|text| match binding {
+            Some(binding) => binding.pattern(text),
+            None => Pattern::compile(text).map(Arc::new),
+        })
+        .collect()
 }
 
-struct Match {
-    column: usize,
-    regex: Regex,
-    wanted: bool,
+fn plan(arguments: &Arguments, binding: &Binding<'_>, verb: &str, wanted: Wanted) -> Result<Plan> {
+    let column = binding.column(arguments.required("column")?)?.with_text()?;
+    let patterns = patterns(arguments, Some(binding))?;
+    let shown: Vec<&str> = patterns.iter().map(|pattern| pattern.text()).collect();
+    let says = match wanted {
+        Wanted::None => format!("{verb} {}", shown.join(" or ")),
+        Wanted::Any => format!("do not {verb} {}", shown.join(" or ")),
+        Wanted::All => format!("do not {verb} {}", shown.join(" and ")),
+    };
+    Ok(RowPlan::of_values(column, Matches { column, patterns, wanted }, says))
 }
 
-impl RowTest for Match {
+/// A test of patterns; LIKE patterns become such ones too.
+pub(super) struct Matches {
+    pub column: usize,
+    pub patterns: Vec<Arc<Pattern>>,
+    pub wanted: Wanted,
+}
+
+impl RowTest for Matches {
     fn failing(&self, view: &View<'_>) -> Result<Option<BooleanBuffer>> {
         let texts = view.texts(self.column)?;
-        if texts.null_count() == texts.len() {
+        if texts.logical_null_count() == texts.len() {
             return Ok(None);
         }
-        Ok(any(where_text(texts, |text| self.regex.is_match(text) != self.wanted)))
+        let searches: Vec<_> = self.patterns.iter().map(|pattern| pattern.search()).collect();
+        let failing = where_text_or(texts, |text| {
+            let all = self.wanted == Wanted::All;
+            let mut found = all;
+            for search in &searches {
+                found = search.finds(text)?;
+                if found != all {
+                    break;
+                }
+            }
+            Ok(found == (self.wanted == Wanted::None))
+        })?;
+        Ok(any(failing))
     }
 }

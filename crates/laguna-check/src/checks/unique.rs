@@ -4,23 +4,19 @@ use arrow::datatypes::DataType;
 use laguna_base::{Error, Result};
 
 use crate::arguments::Arguments;
-use crate::kind::{COLUMN, CheckKind, Form, Scope, anything, optional, required};
+use crate::kind::{Argument, CheckKind, Form, Scope, VALUES, optional, required};
 use crate::plan::{Binding, Ignore, Plan};
 
 pub(super) const UNIQUE: CheckKind = CheckKind {
     name: "expect_column_values_to_be_unique",
     short: "unique",
-    aliases: &[],
-    scope: Scope::Column,
     main: Some("column"),
-    arguments: &[COLUMN],
-    mostly: true,
     doc: "No value stands twice, nulls aside. With a list of columns: no combination stands twice.",
     example: r#"{"unique": ["carrier", "day"]}"#,
-    validate: anything,
     plan: |arguments, binding| {
         plan(&[arguments.required("column")?.to_string()], Ignore::AllMissing, binding)
     },
+    ..VALUES
 };
 
 pub(super) const COMPOUND: CheckKind = CheckKind {
@@ -32,20 +28,24 @@ pub(super) const COMPOUND: CheckKind = CheckKind {
     arguments: &[
         required("column_list", Form::Columns, "the columns that are unique together")
             .or(&["columns", "combination_of_columns"]),
-        optional(
-            "ignore_row_if",
-            Form::Text,
-            "which rows are not looked at: all_values_are_missing (default), any_value_is_missing, never",
-        ),
+        IGNORE,
     ],
-    mostly: true,
-    doc: "No combination of values stands twice; two nulls are the same, and rows where all are null are not looked at.",
+    nulls: "Rows where all values are missing are not looked at; else two missing values are the same.",
+    doc: "No combination of values stands twice.",
     example: r#"{"unique_combination": {"column_list": ["carrier", "day"]}}"#,
     validate: |arguments| ignore(arguments).map(drop),
     plan: |arguments, binding| plan(&arguments.texts("column_list"), ignore(arguments)?, binding),
+    ..VALUES
 };
 
-fn ignore(arguments: &Arguments) -> Result<Ignore> {
+pub(super) const IGNORE: Argument = optional(
+    "ignore_row_if",
+    Form::Text,
+    "which rows are not looked at: all_values_are_missing, any_value_is_missing, never",
+)
+.by_default("\"all_values_are_missing\"");
+
+pub(super) fn ignore(arguments: &Arguments) -> Result<Ignore> {
     match arguments.text("ignore_row_if") {
         None | Some("all_values_are_missing") => Ok(Ignore::AllMissing),
         Some("any_value_is_missing") => Ok(Ignore::AnyMissing),

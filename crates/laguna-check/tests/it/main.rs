@@ -1,7 +1,9 @@
 //! Behaviour of checks through the public API.
 
+mod conditions;
 mod conformance;
 mod gates;
+mod hostile;
 mod parsing;
 mod passes;
 mod support;

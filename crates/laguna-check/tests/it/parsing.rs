@@ -66,9 +66,39 @@ fn wrong_entries_say_what_and_where() {
             "",
         ),
         (
-            "- {regex: {column: a, regex: '(?=x)'}}",
-            "`(?=x)` is not a regular expression that can be used",
-            "look-around",
+            "- {regex: {column: a, regex: '(x'}}",
+            "`(x` is not a regular expression that can be used",
+            "unterminated",
+        ),
+        (
+            "- {between: {column: a, min_value: quack}}",
+            "`min_value` of `between` must be a number or an ISO date such as 2024-01-31T12:00:00, not the text `quack`",
+            "",
+        ),
+        (
+            "- {not_null: {column: a, row_condition: 'b >'}}",
+            "the row condition `b >` is not understood: expected a value",
+            "comparisons",
+        ),
+        (
+            "- {not_null: {column: a, row_condition: 'col(\"b\") > 1 and c', condition_parser: great_expectations}}",
+            "the row condition `col(\"b\") > 1 and c` is not understood: expected its end",
+            "",
+        ),
+        (
+            "- {not_null: {column: a, row_condition: b, condition_parser: pandsa}}",
+            "`pandsa` is not valid for `condition_parser`",
+            "did you mean `pandas`?",
+        ),
+        (
+            "- {min: {column: a, min_value: {$PARAMETER: low}}}",
+            "no value is given for the parameter `low`",
+            "",
+        ),
+        (
+            "- {row_count: {row_condition: {type: comparison, column: {name: a}, operator: '==', parameter: null}}}",
+            "a row condition cannot compare with null",
+            "nullity",
         ),
         ("- {sql: 'DELETE FROM this'}", "the SQL of a check must be a SELECT", ""),
         (

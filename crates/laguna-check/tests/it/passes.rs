@@ -20,7 +20,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), vec![Arc::new(keys), Arc::new(texts)]).unwrap()
 }
 
-const CHECKS: &str = "checks:
+const CHECKS: &str = r#"checks:
 - not_null: k
 - {is_null: s, mostly: 0.3}
 - unique: k
@@ -40,10 +40,41 @@ const CHECKS: &str = "checks:
 - {distinct_count: {column: k, max_value: 3}}
 - {distinct_count: {column: s, max_value: 3}}
 - {row_count: {min_value: 3}}
-";
+"#;
 
-fn told(verdicts: &[Verdict]) -> Vec<(bool, u64, u64, u64)> {
-    verdicts.iter().map(|v| (v.success, v.element_count, v.missing_count, v.unexpected_count)).collect()
+/// Checks that are judged at the end, or need more than one row.
+const LATE: &str = r#"checks:
+- {median: {column: k, max_value: 1}}
+- {quantiles: {column: k, quantile_ranges: {quantiles: [0.1, 0.25, 0.5, 0.75, 1], value_ranges: [[-4, 0], [null, 1], [-1, 2], [0, null], [3, 4]]}, allow_relative_error: linear}}
+- {z_score: {column: k, threshold: 1, double_sided: true}}
+- {no_outliers: {column: k, multiplier: 0.5}}
+- {no_outliers: {column: k, method: std, multiplier: 1}}
+- {distinct_in_set: {column: s, value_set: [a, b, ab]}}
+- {distinct_contains: {column: k, value_set: [1, 2, 99]}}
+- {distinct_equals: {column: k, value_set: [-4, -3, -2, -1, 0, 1, 2, 3, 4]}}
+- {most_common: {column: s, value_set: [a, é]}}
+- {most_common: {column: k, value_set: [0, 1, 2], ties_okay: true}}
+- {increasing: k}
+- {decreasing: {column: k, strictly: true}}
+- {unique: {column: k, row_condition: 's == "a" or s.isnull()', condition_parser: pandas}}
+- {median: {column: k, row_condition: {type: comparison, column: {name: s}, operator: "!=", parameter: a}}}
+- {not_null: {column: s, row_condition: {type: comparison, column: {name: k}, operator: NOT_IN, parameter: [1, 2]}}}
+- {same_rows: {base_query: "SELECT k FROM this WHERE k > 0", comparison_data_source_name: lake, comparison_query: "SELECT k FROM this WHERE k > 1"}}
+- {row_equal: {column_list: [k, k]}}
+- {distinct_count: {column: k, max_value: 3, row_condition: k > 0}}
+"#;
+
+fn told(verdicts: &[Verdict]) -> Vec<(String, bool, u64, u64, u64, String)> {
+    verdicts
+        .iter()
+        .map(|v| {
+            // Sums of floats depend on their order in the last digits.
+            let observed =
+                v.observed.as_f64().map_or_else(|| v.observed.to_string(), |number| format!("{number:.9}"));
+            assert_eq!(v.error, None, "{}", v.label);
+            (v.label.clone(), v.success, v.element_count, v.missing_count, v.unexpected_count, observed)
+        })
+        .collect()
 }
 
 /// The same, row by row and without Arrow.
@@ -112,4 +143,33 @@ async fn fifty_checks_need_no_second_reading_when_nothing_repeats() {
     assert!(suite.set_query(&collector).is_none());
     let verdicts = suite.finish(collector, None).unwrap();
     assert!(verdicts.iter().all(|verdict| verdict.success));
+}
+
+#[tokio::test]
+async fn what_the_pass_cannot_hold_is_asked_of_the_rows() {
+    let text = |text: &str| Some(text.to_string());
+    let some: Vec<Row> = (0..23)
+        .map(|at| ((at % 5 != 2).then_some(at * at % 9 - 4), text(["a", "b", "é", "ab"][at as usize % 4])))
+        .collect();
+    let tables: [&[Row]; 4] = [
+        &[],
+        &[(None, None), (None, text("a"))],
+        &[(Some(3), text("b")), (Some(3), None), (None, text("b")), (Some(-1), text("a"))],
+        &some,
+    ];
+    let specs = specs(LATE).unwrap();
+    for rows in tables {
+        let whole = batch(rows);
+        let schema = whole.schema();
+        let suite = Suite::compile(&specs, &schema).unwrap();
+        let cramped = Suite::with_hash_room(&specs, &schema, 0).unwrap();
+        let together = told(&run_suite(&suite, &schema, &[whole], &[]).await.unwrap());
+        let pieces: Vec<RecordBatch> = rows.chunks(4).map(batch).collect();
+        let apart = told(&run_suite(&suite, &schema, &pieces, &[]).await.unwrap());
+        let alone = told(&run_suite(&cramped, &schema, &pieces, &[]).await.unwrap());
+        for ((one, two), three) in together.iter().zip(&apart).zip(&alone) {
+            assert_eq!(one, two, "split, on {rows:?}");
+            assert_eq!(one, three, "without room, on {rows:?}");
+        }
+    }
 }

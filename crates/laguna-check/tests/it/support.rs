@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::config::Dialect;
 use datafusion::datasource::MemTable;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use laguna_base::Result;
 use laguna_base::settings::{TableSettings, yaml};
 use laguna_check::{CheckSpec, Suite, Verdict};
@@ -21,7 +22,9 @@ pub async fn query(
     others: &[(&str, RecordBatch)],
     sql: &str,
 ) -> Vec<RecordBatch> {
-    let context = SessionContext::new();
+    let mut config = SessionConfig::new();
+    config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
+    let context = SessionContext::new_with_config(config);
     let table = MemTable::try_new(schema.clone(), vec![batches.to_vec()]).unwrap();
     context.register_table("this", Arc::new(table)).unwrap();
     context.sql("CREATE SCHEMA sanitized").await.unwrap().collect().await.unwrap();
@@ -55,9 +58,12 @@ pub async fn run_suite(
     others: &[(&str, RecordBatch)],
 ) -> Result<Vec<Verdict>> {
     let mut merged = suite.collector();
+    let mut rows = 0;
     for batch in batches {
         let mut one = suite.collector();
+        one.at_row(rows);
         one.update(batch)?;
+        rows += batch.num_rows() as u64;
         merged.merge(one);
     }
     let answers = match suite.set_query(&merged) {

@@ -52,9 +52,14 @@ impl Format for Avro {
         columnar::findings(&reader(file, input)?.schema(), &file.path)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<String> {
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>> {
         if file.size == 0 {
-            return Input::open(file, UTF_8, progress)?.hash();
+            return Input::open(file, UTF_8, progress)?.hash().map(Some);
         }
         // The reader ends quietly where a file was cut off: the frame is checked first.
         let expected = count(file)?;
@@ -67,14 +72,14 @@ impl Format for Avro {
                 let block = Rows { batch, first_row: row, path: file.path.clone(), zone: self.zone };
                 row += rows;
                 if !send(Box::new(block), memory) {
-                    return input.hash();
+                    return input.hash().map(Some);
                 }
             }
         }
         if row - 1 != expected {
             return Err(cut_off(file));
         }
-        input.hash()
+        input.hash().map(Some)
     }
 }
 

@@ -27,7 +27,7 @@ pub fn findings(schema: &Schema, path: &str) -> Result<Findings> {
     Ok(findings)
 }
 
-fn names(schema: &Schema) -> Vec<String> {
+pub fn names(schema: &Schema) -> Vec<String> {
     distinct(schema.fields().iter().map(|field| field.name().clone()).collect())
 }
 

@@ -46,8 +46,14 @@ pub trait Format: Send + Sync {
     /// The columns of the file and what its first `length` bytes say of them.
     fn sample(&self, file: &InputFile, length: usize) -> Result<Findings>;
 
-    /// Cuts the file into blocks; `send` says whether more are wanted. Gives the hash of the file's bytes.
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<String>;
+    /// Cuts the file into blocks; `send` says whether more are wanted. Gives the hash of the file's bytes, where all of
+    /// them pass by.
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>>;
 }
 
 /// Takes a block with the bytes of memory that it holds; false when no more are wanted.

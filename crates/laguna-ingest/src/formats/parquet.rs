@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use laguna_base::settings::dataset::SourceSettings;
 use laguna_base::{Error, Result};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
@@ -13,10 +14,10 @@ use parquet::errors::ParquetError;
 
 use super::{Block, Format, Parsing, SendBlock, Stop, columnar};
 use crate::InputFile;
-use crate::discover::{hash_file, unreadable};
+use crate::discover::unreadable;
 use crate::evidence::Findings;
 use crate::scalar::Zone;
-use crate::target::Target;
+use crate::target::{Place, Target};
 
 /// Rows in a batch.
 const ROWS: usize = 16_384;
@@ -48,7 +49,12 @@ impl Format for Parquet {
         columnar::findings(metadata(file)?.schema(), &file.path)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<String> {
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>> {
         if file.size > 0 {
             let metadata = metadata(file)?;
             let mut row = 1;
@@ -68,8 +74,15 @@ impl Format for Parquet {
                 progress.fetch_add(size, Ordering::Relaxed);
             }
         }
-        hash_file(file)
+        Ok(None)
     }
+}
+
+/// The columns that go anywhere: the others are not even decompressed.
+fn wanted(metadata: &ArrowReaderMetadata, target: &Target) -> ProjectionMask {
+    let names = columnar::names(metadata.schema());
+    let places = names.iter().enumerate().filter(|(_, name)| target.place(name) != Place::Ignored);
+    ProjectionMask::roots(metadata.parquet_schema(), places.map(|(at, _)| at))
 }
 
 struct RowGroup {
@@ -84,7 +97,9 @@ impl Block for RowGroup {
     fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing {
         let opened = File::open(&self.file.absolute).map_err(|error| unreadable(&self.file.path, error));
         let reader = opened.and_then(|opened| {
+            let wanted = wanted(&self.metadata, &target);
             ParquetRecordBatchReaderBuilder::new_with_metadata(opened, self.metadata.clone())
+                .with_projection(wanted)
                 .with_row_groups(vec![self.group])
                 .with_batch_size(ROWS)
                 .build()

@@ -71,6 +71,8 @@ pub fn options() -> ReadOptions {
         on_new_column: OnNewColumn::Add,
         on_bad_row: OnBadRow::Quarantine,
         parallel: 2,
+        only: None,
+        hashes: true,
     }
 }
 

@@ -113,6 +113,7 @@ pub(super) async fn build(
         schema: staged.schema.clone(),
         gate: judged.gate,
         verdicts: judged.verdicts,
+        failing: judged.failing,
         rows_in,
         rows_out: staged.rows,
         bytes_out: staged.adds.iter().map(|file| file.size).sum(),

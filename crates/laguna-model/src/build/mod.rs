@@ -1,6 +1,8 @@
 //! The executing half: one model from its SQL to a staged version with verdicts, through store, query and check.
 
 mod incremental;
+mod look;
+mod statistics;
 mod stream;
 mod view;
 
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use laguna_base::settings::table::{Materialize, OnFail};
 use laguna_base::{Instant, Result};
-use laguna_check::{Gate, Suite, Verdict};
+use laguna_check::{FailingRow, Gate, Suite, Verdict};
 use laguna_query::{Engine, Session, Tables};
 use laguna_store::content::ContentHash;
 use laguna_store::release::CheckSummary;
@@ -19,6 +21,7 @@ use laguna_store::{CommitNote, ReleasedTable, Snapshot, Staged, WriteOptions, ty
 use crate::project::Model;
 
 pub use incremental::Scope;
+pub use look::{Look, Looked, look};
 pub use stream::{QuarantinedRow, json_rows, quarantine_batch, quarantine_schema};
 
 /// What a build needs to know. Cheap to clone: parts of one pass run as tasks of their own.
@@ -49,6 +52,8 @@ pub struct Built {
     pub schema: String,
     /// Verdicts of its checks, in the order of the settings.
     pub verdicts: Vec<Verdict>,
+    /// For each check some rows that it refuses, where they are not set aside anyway; empty when all hold.
+    pub failing: Vec<Vec<FailingRow>>,
     /// What the verdicts mean.
     pub gate: Gate,
     /// Rows that the scans of the inputs gave.
@@ -131,6 +136,7 @@ async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) ->
         schema: staged.schema.clone(),
         gate: judged.gate,
         verdicts: judged.verdicts,
+        failing: judged.failing,
         rows_in,
         rows_out: staged.rows,
         bytes_out: staged.adds.iter().map(|file| file.size).sum(),
@@ -203,9 +209,13 @@ fn require_columns(model: &Model, schema: &SchemaRef) -> Result<()> {
 /// Verdicts of a staged version, after the checks that need a grouping have looked at its files.
 struct Judged {
     verdicts: Vec<Verdict>,
+    failing: Vec<Vec<FailingRow>>,
     gate: Gate,
     quarantined: Vec<laguna_store::DataFile>,
 }
+
+/// Failing rows of each check that are kept with its verdict.
+const FAILING_ROWS: usize = 5;
 
 async fn judge(
     model: &Arc<Model>,
@@ -227,7 +237,28 @@ async fn judge(
     if rule == OnFail::Warn && gate == Gate::Block {
         gate = Gate::Warn;
     }
-    Ok(Judged { verdicts, gate, quarantined })
+    let mut failing = Vec::new();
+    if matches!(gate, Gate::Warn | Gate::Block) {
+        let session = context.engine.session(context.tables.clone(), context.instant);
+        let snapshot = Arc::new(context.engine.lake().staged_snapshot(staged).await?);
+        let schema = snapshot.schema.clone();
+        session.register_this(context.engine.lake().provider(snapshot)?);
+        let key = match &model.settings.materialize {
+            Materialize::Incremental(rule) => rule.key.to_vec(),
+            _ => Vec::new(),
+        };
+        let search = look::Search {
+            session: &session,
+            from: "this",
+            checks: &model.checks,
+            key: &key,
+            rows: FAILING_ROWS,
+        };
+        let (found, bytes) = search.failing(suite, &schema, &verdicts).await?;
+        failing = found;
+        *bytes_in += bytes;
+    }
+    Ok(Judged { verdicts, failing, gate, quarantined })
 }
 
 async fn verdicts(

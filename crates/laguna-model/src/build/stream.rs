@@ -10,6 +10,7 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt};
 use laguna_base::settings::table::OnFail;
 use laguna_base::{Error, Instant, Result};
@@ -36,6 +37,7 @@ pub(super) async fn write(
     streams: Vec<SendableRecordBatchStream>,
 ) -> Result<Pass> {
     let total = Arc::new(AtomicU64::new(0));
+    let streams = if suite.needs_order() { one_after_the_other(streams) } else { streams };
     let parts = streams.into_iter().map(|stream| {
         let part = Part {
             model: model.clone(),
@@ -56,6 +58,13 @@ pub(super) async fn write(
         pass.quarantined.extend(aside);
     }
     Ok(pass)
+}
+
+/// One stream of all, for checks that compare a row with the one before it.
+fn one_after_the_other(streams: Vec<SendableRecordBatchStream>) -> Vec<SendableRecordBatchStream> {
+    let Some(schema) = streams.first().map(|stream| stream.schema()) else { return streams };
+    let rows = futures::stream::iter(streams).flatten();
+    vec![Box::pin(RecordBatchStreamAdapter::new(schema, rows))]
 }
 
 /// One stream's share of the pass.
@@ -197,7 +206,7 @@ pub(super) async fn observe(
 }
 
 /// `batch` with the columns of `schema`; those that it lacks are null.
-fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() == schema.fields().len() {
         return types::normalize_batch(batch, schema);
     }
@@ -213,7 +222,7 @@ fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 /// Runs the parts of one pass as tasks, so that they use all cores. The first error stops the others.
-async fn concurrently<T: Send + 'static>(
+pub(super) async fn concurrently<T: Send + 'static>(
     parts: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
 ) -> Result<Vec<T>> {
     let mut tasks: tokio::task::JoinSet<Result<T>> = parts.collect();

@@ -19,6 +19,7 @@ pub(super) async fn build(model: &Arc<Model>, context: &BuildContext, session: &
         staged: None,
         schema: types::schema_to_json(&schema)?,
         verdicts: Vec::new(),
+        failing: Vec::new(),
         gate: laguna_check::Gate::Pass,
         rows_in: 0,
         rows_out: 0,

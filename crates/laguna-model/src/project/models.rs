@@ -10,7 +10,7 @@ use laguna_query::timetravel;
 
 use super::folder::in_parallel;
 use super::text::{File, Listing, place_of_key, place_of_text};
-use super::{Model, Names, nearest_table, node_of};
+use super::{Model, Names, nearest_table, node_of, suites};
 use crate::deps::{self, RANDOM_FUNCTIONS, TableRead};
 use crate::render::{Origin, Renderer};
 
@@ -427,13 +427,19 @@ fn checks(
     errors: &mut Vec<Error>,
 ) -> (Vec<CheckSpec>, BTreeSet<TableName>) {
     let mut inputs = BTreeSet::new();
-    let checks = match laguna_check::parse(settings, &file.path) {
+    let before = errors.len();
+    let (plain, from_suites) = suites::take(settings, &file.path, &names.suites, errors);
+    let mut checks = match laguna_check::parse(&plain, &file.path) {
         Ok(checks) => checks,
         Err(error) => {
             errors.push(error);
-            return Default::default();
+            Vec::new()
         }
     };
+    if errors.len() > before {
+        return Default::default();
+    }
+    checks.extend(from_suites);
     for check in &checks {
         for parts in names_in(check) {
             match table_of_check(name, parts, names) {

@@ -20,7 +20,7 @@ impl Work<'_> {
         let failed = format!("{ours} AND outcome IN ('failed', 'blocked')");
         let runs = format!("error IS NOT NULL AND run IN (SELECT run FROM system.tasks WHERE {failed})");
         let texts: [(&str, &str, &[&str]); 3] = [
-            ("checks", &ours, &["message", "observed"]),
+            ("checks", &ours, &["message", "observed", "error", "examples", "failing_rows"]),
             ("tasks", &failed, &["reason"]),
             ("runs", &runs, &["error"]),
         ];

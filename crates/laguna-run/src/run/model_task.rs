@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use laguna_base::{Instant, Result, TableName};
-use laguna_check::Gate;
+use laguna_check::{Gate, Keep};
 use laguna_model::Model;
-use laguna_model::build::{self, BuildContext, Built, Scope};
+use laguna_model::build::{self, BuildContext, Built, Look, Scope};
 use laguna_query::Resolved;
 use laguna_store::ReleasedTable;
 
@@ -93,6 +93,48 @@ impl ModelTask {
             staged.adds.shrink_to_fit();
         }
         Ok(Outcome::Built { entry: Box::new(entry), resolved, built: Box::new(built) })
+    }
+
+    /// Judges the rows that are released by the checks of today; none is written.
+    pub async fn check(self) -> Result<Outcome> {
+        let Some(previous) = self.previous.clone() else { return self.run().await };
+        let session = self.context.engine.session(self.tables.clone(), self.instant);
+        let asked = Look {
+            table: self.model.name.clone(),
+            checks: self.model.checks.clone(),
+            keep: Keep::default(),
+            rows: 5,
+            key: Vec::new(),
+            explain: false,
+        };
+        let looked = build::look(&session, &asked).await?;
+        let gate = laguna_check::gate(&looked.verdicts, self.model.on_fail());
+        let built = Box::new(Built {
+            staged: None,
+            schema: previous.schema.clone(),
+            gate,
+            verdicts: looked.verdicts,
+            failing: looked.failing,
+            rows_in: looked.rows,
+            rows_out: looked.rows,
+            bytes_out: 0,
+            bytes_in: looked.bytes,
+            quarantined: Vec::new(),
+            scope: Scope::Whole,
+        });
+        if gate == Gate::Block {
+            return Ok(Outcome::Blocked(built));
+        }
+        let entry = ReleasedTable {
+            sql: self.model.kept_sql(),
+            sql_hash: self.model.sql_hash.clone(),
+            fingerprint: self.fingerprint.to_string(),
+            inputs: self.inputs.clone(),
+            checks: build::summary(&built.verdicts, self.model.on_fail()),
+            held: None,
+            ..previous
+        };
+        Ok(Outcome::Checked { entry: Box::new(entry), built })
     }
 
     /// The head, when a run that did not live to release it committed just what would be built now.

@@ -15,7 +15,9 @@ use super::{RunRecord, TaskRecord};
 ///
 /// * `runs`: one row a run. `tasks` is the number of its tasks.
 /// * `tasks`: one row a node of a run; rows and bytes are null where they are not known.
-/// * `checks`: one row a verdict, at the time when its task started; `kwargs` is JSON, `unexpected_percent` 0-100.
+/// * `checks`: one row a verdict, at the time when its task started; `kwargs`, `examples`
+///   (failing values) and `failing_rows` (some rows that it refuses: file, number, values) are JSON,
+///   `unexpected_percent` 0-100.
 /// * `metrics`: one row a number about a table, at the time when its task started.
 pub fn schemas() -> Vec<(TableName, SchemaRef)> {
     let text = DataType::Utf8;
@@ -75,10 +77,14 @@ pub fn schemas() -> Vec<(TableName, SchemaRef)> {
                 ("success", &DataType::Boolean),
                 ("unexpected_count", &number),
                 ("element_count", &number),
+                ("missing_count", &number),
                 ("unexpected_percent", &float),
                 ("observed", &text),
                 ("message", &text),
+                ("error", &text),
                 ("kwargs", &text),
+                ("examples", &text),
+                ("failing_rows", &text),
                 ("time", &time),
             ],
         ),
@@ -166,10 +172,14 @@ fn check_columns(tasks: &[(&RunRecord, &TaskRecord)]) -> Vec<ArrayRef> {
         )),
         count("unexpected_count"),
         count("element_count"),
+        count("missing_count"),
         floats(verdicts.iter().map(|(_, _, verdict)| verdict["unexpected_percent"].as_f64())),
         text("observed"),
         text("message"),
+        text("error"),
         text("kwargs"),
+        text("examples"),
+        text("failing_rows"),
         times(verdicts.iter().map(|(_, task, _)| Some(task.started))),
     ]
 }

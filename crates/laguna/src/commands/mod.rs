@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod check;
 mod completions;
 mod diff;
 mod forget;
@@ -7,6 +8,7 @@ mod history;
 mod init;
 mod maintain;
 mod query;
+mod replay;
 mod rollback;
 mod run;
 mod validate;
@@ -36,8 +38,10 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::History(args) => history::execute(args, global, printer).await,
         Command::Diff(args) => diff::execute(args, global, printer).await,
         Command::Rollback(args) => rollback::execute(args, global, printer).await,
+        Command::Replay(args) => replay::execute(args, global, printer, stop).await,
         Command::Forget(args) => forget::execute(args, global, printer, stop).await,
         Command::Maintain(args) => maintain::execute(args, global, printer, stop).await,
+        Command::Check(args) => check::execute(args, global, printer, stop).await,
         Command::Validate(args) => validate::execute(args, global, printer),
         Command::Completions(args) => completions::execute(args, printer),
     }

@@ -129,7 +129,7 @@ fn equal_rows_and_words_about_a_table_build_nothing_below_it() {
     project.put("sanitized/x.yml", b"description: Of x.\nowner: me@example.org\ntags: [daily]\n");
     assert_eq!(outcomes(&project, 0, &[]), []);
     project.put("sanitized/x.yml", b"checks: [{unique: id}]\n");
-    assert_eq!(outcomes(&project, 0, &[]), [pair("sanitized.x", "built")]);
+    assert_eq!(outcomes(&project, 0, &[]), [pair("sanitized.x", "checked")]);
 }
 
 #[test]

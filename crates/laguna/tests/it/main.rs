@@ -1,6 +1,7 @@
 //! End-to-end tests of the command line.
 
 mod building;
+mod check;
 mod forget;
 mod front;
 mod house;
@@ -9,6 +10,7 @@ mod kit;
 mod landing;
 mod maintain;
 mod reference;
+mod replay;
 mod servers;
 mod small;
 mod stores;

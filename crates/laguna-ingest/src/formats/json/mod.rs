@@ -45,7 +45,7 @@ impl Json {
         }
     }
 
-    fn lines(&self, started: Started, send: &mut SendBlock) -> Result<String> {
+    fn lines(&self, started: Started, send: &mut SendBlock) -> Result<Option<String>> {
         let Started { mut input, mut buffer, mut ended, .. } = started;
         let mut row = 1;
         loop {
@@ -81,10 +81,10 @@ impl Json {
             }
             ended = input.fill(&mut buffer, BLOCK)? < BLOCK;
         }
-        input.hash()
+        input.hash().map(Some)
     }
 
-    fn values(&self, file: &InputFile, started: Started, send: &mut SendBlock) -> Result<String> {
+    fn values(&self, file: &InputFile, started: Started, send: &mut SendBlock) -> Result<Option<String>> {
         let Started { mut input, mut buffer, mut ended, layout } = started;
         let mut scanner = Scanner::new(layout == Layout::Array);
         let mut row = 1;
@@ -128,7 +128,7 @@ impl Json {
             }
             ended = input.fill(&mut buffer, BLOCK)? < BLOCK;
         }
-        input.hash()
+        input.hash().map(Some)
     }
 }
 
@@ -156,7 +156,12 @@ impl Format for Json {
         Ok(findings)
     }
 
-    fn produce(&self, file: &InputFile, progress: Arc<AtomicU64>, send: &mut SendBlock) -> Result<String> {
+    fn produce(
+        &self,
+        file: &InputFile,
+        progress: Arc<AtomicU64>,
+        send: &mut SendBlock,
+    ) -> Result<Option<String>> {
         let started = self.start(file, BLOCK, progress)?;
         match started.layout {
             Layout::Lines => self.lines(started, send),

@@ -1,0 +1,196 @@
+//! What the pass keeps about columns: accumulators that merge, each fed once for all checks that need the same.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::functions_aggregate::min_max::{MaxAccumulator, MinAccumulator};
+use datafusion::logical_expr::Accumulator;
+use datafusion::scalar::ScalarValue;
+use laguna_base::Result;
+
+use crate::plan::Ignore;
+use crate::view::{View, failed};
+
+pub(crate) mod bins;
+pub(crate) mod counts;
+pub(crate) mod distinct;
+pub(crate) mod keys;
+pub(crate) mod moments;
+pub(crate) mod series;
+
+use bins::Bins;
+use counts::Counts;
+use distinct::Values;
+use keys::Keys;
+use moments::Moments;
+use series::Series;
+
+/// What a check needs to know about columns at the end of the pass.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Need {
+    Min(usize),
+    Max(usize),
+    /// Number, sum, mean and spread.
+    Moments(usize),
+    /// Whether any key repeats.
+    Keys(Vec<usize>, Ignore),
+    /// How many different values.
+    Distinct(usize),
+    /// Each different value and how often it stands there.
+    Counts(usize),
+    /// All values, as numbers.
+    Series(usize),
+    /// How many values between edges (the bits of each float).
+    Bins(usize, Vec<u64>),
+}
+
+impl Need {
+    /// The columns it looks at.
+    pub fn columns(&self) -> Vec<usize> {
+        match self {
+            Need::Keys(columns, _) => columns.clone(),
+            Need::Min(column)
+            | Need::Max(column)
+            | Need::Moments(column)
+            | Need::Distinct(column)
+            | Need::Counts(column)
+            | Need::Series(column)
+            | Need::Bins(column, _) => vec![*column],
+        }
+    }
+}
+
+/// The room that all accumulators of a suite share, in words of 8 bytes.
+pub(crate) struct Room(AtomicUsize);
+
+impl Room {
+    pub fn new(words: usize) -> Room {
+        Room(AtomicUsize::new(words))
+    }
+
+    /// Takes room if there is enough.
+    pub fn take(&self, words: usize) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(words)).is_ok()
+    }
+
+    /// Gives room back.
+    pub fn give(&self, words: usize) {
+        self.0.fetch_add(words, Ordering::Relaxed);
+    }
+}
+
+/// The state of one need.
+pub(crate) enum Slot {
+    Extreme(Extreme),
+    Moments(Moments),
+    Keys(Keys),
+    Distinct(Values),
+    Counts(Counts),
+    Series(Series),
+    Bins(Bins),
+}
+
+/// The smallest or largest value.
+pub(crate) struct Extreme {
+    accumulator: Box<dyn Accumulator>,
+    /// What it is, once the pass is over.
+    pub found: Option<ScalarValue>,
+}
+
+impl Extreme {
+    fn of(accumulator: impl Accumulator + 'static) -> Slot {
+        Slot::Extreme(Extreme { accumulator: Box::new(accumulator), found: None })
+    }
+}
+
+impl Slot {
+    pub fn new(need: &Need, types: impl Fn(usize) -> DataType, row_numbers: bool) -> Result<Slot> {
+        Ok(match need {
+            Need::Min(column) => Extreme::of(MinAccumulator::try_new(&types(*column)).map_err(failed)?),
+            Need::Max(column) => Extreme::of(MaxAccumulator::try_new(&types(*column)).map_err(failed)?),
+            Need::Moments(column) => Slot::Moments(Moments::new(&types(*column))),
+            Need::Keys(..) => Slot::Keys(Keys::new(row_numbers)),
+            Need::Distinct(_) => Slot::Distinct(Values::default()),
+            Need::Counts(column) => Slot::Counts(Counts::new(&types(*column))),
+            Need::Series(column) => Slot::Series(Series::new(&types(*column), row_numbers)),
+            Need::Bins(_, edges) => Slot::Bins(Bins::new(edges)),
+        })
+    }
+
+    pub fn update(&mut self, need: &Need, view: &View<'_>, room: &Room) -> Result<()> {
+        match (self, need) {
+            (Slot::Extreme(extreme), Need::Min(column) | Need::Max(column)) => {
+                extreme.accumulator.update_batch(std::slice::from_ref(view.values(*column)?)).map_err(failed)
+            }
+            (Slot::Moments(moments), Need::Moments(column)) => moments.update(view.values(*column)?),
+            (Slot::Keys(keys), Need::Keys(columns, ignore)) => keys.update(columns, *ignore, view, room),
+            (Slot::Distinct(values), Need::Distinct(column)) => values.update(*column, view, room),
+            (Slot::Counts(counts), Need::Counts(column)) => counts.update(view.values(*column)?, room),
+            (Slot::Series(series), Need::Series(column)) => series.update(*column, view, room),
+            (Slot::Bins(bins), Need::Bins(column, _)) => bins.update(view.values(*column)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Joins what another stream has seen, which comes after this one.
+    pub fn merge(&mut self, other: Slot, room: &Room) -> Result<()> {
+        match (self, other) {
+            (Slot::Extreme(into), Slot::Extreme(mut from)) => {
+                let state = from.accumulator.evaluate().and_then(|value| value.to_array()).map_err(failed)?;
+                return into.accumulator.merge_batch(&[state]).map_err(failed);
+            }
+            (Slot::Moments(into), Slot::Moments(from)) => into.merge(&from),
+            (Slot::Keys(into), Slot::Keys(from)) => into.merge(from, room),
+            (Slot::Distinct(into), Slot::Distinct(from)) => into.merge(from, room),
+            (Slot::Counts(into), Slot::Counts(from)) => into.merge(from, room),
+            (Slot::Series(into), Slot::Series(from)) => into.merge(from, room),
+            (Slot::Bins(into), Slot::Bins(from)) => into.merge(&from),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the pass.
+    pub fn close(&mut self) -> Result<()> {
+        if let Slot::Extreme(extreme) = self {
+            let found = extreme.accumulator.evaluate().map_err(failed)?;
+            extreme.found = (!found.is_null()).then_some(found);
+        }
+        Ok(())
+    }
+
+    /// What it holds of the room.
+    pub fn words(&self) -> usize {
+        match self {
+            Slot::Keys(keys) => keys.words(),
+            Slot::Distinct(values) => values.words(),
+            Slot::Counts(counts) => counts.words(),
+            Slot::Series(series) => series.words(),
+            Slot::Extreme(_) | Slot::Moments(_) | Slot::Bins(_) => 0,
+        }
+    }
+}
+
+/// One hash a row over all `arrays`.
+pub(crate) fn hashes(arrays: &[ArrayRef], seed: u64, rows: usize) -> Result<Vec<u64>> {
+    let mut hashes = vec![0u64; rows];
+    create_hashes(arrays, &RandomState::with_seed(seed), &mut hashes).map_err(failed)?;
+    Ok(hashes)
+}
+
+/// Floats with one zero, because -0.0 equals 0.0 as a key.
+pub(crate) fn canonical(array: &ArrayRef) -> ArrayRef {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float32Type, Float64Type};
+    match array.data_type() {
+        DataType::Float64 => {
+            std::sync::Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| v + 0.0))
+        }
+        DataType::Float32 => {
+            std::sync::Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| v + 0.0))
+        }
+        _ => array.clone(),
+    }
+}

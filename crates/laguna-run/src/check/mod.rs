@@ -1,0 +1,127 @@
+//! Checking what is there, without writing: released tables, files of any pipeline, releases of the past.
+
+mod backtest;
+mod files;
+mod query;
+mod suggest;
+mod tables;
+
+use std::collections::BTreeMap;
+
+use laguna_base::{Clock, Result, SystemClock};
+use laguna_check::great_expectations::{Checked, SuiteFile, read_suite};
+use laguna_check::{Answered, FailingRow, Keep, Severity};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+pub use backtest::{PastCheck, backtest};
+pub use files::check_files;
+pub use suggest::{profile_files, profile_table};
+pub use tables::{CheckTables, check_tables};
+
+/// How much is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Telling {
+    /// What verdicts tell of failing values.
+    pub keep: Keep,
+    /// Whether failing values of files are told in the order of their rows, with the rows' numbers: then the checks that
+    /// meet any are judged once more, on one core.
+    pub in_order: bool,
+    /// Failing rows of each check that are looked for, at most.
+    pub rows: usize,
+    /// Whether it matters how each check is answered.
+    pub explain: bool,
+}
+
+impl Default for Telling {
+    fn default() -> Telling {
+        Telling { keep: Keep::default(), in_order: false, rows: 5, explain: false }
+    }
+}
+
+/// One table, or one set of files, and what was seen of it.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The verdicts, and of what.
+    pub checked: Checked,
+    /// How each check was answered; empty when nobody asked.
+    pub answered: Vec<Answered>,
+    /// For each check rows that it refuses.
+    pub failing: Vec<Vec<FailingRow>>,
+    /// Rows looked at.
+    pub rows: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// One check of a report, as programs read it.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckLine<'a> {
+    /// The table or files.
+    pub table: &'a str,
+    /// What was seen.
+    #[serde(flatten)]
+    pub verdict: &'a laguna_check::Verdict,
+    /// How it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
+    /// Rows that it refuses.
+    #[serde(skip_serializing_if = "<[FailingRow]>::is_empty")]
+    pub failing_rows: &'a [FailingRow],
+}
+
+impl Report {
+    /// Its checks, one by one.
+    pub fn lines(&self) -> impl Iterator<Item = CheckLine<'_>> {
+        self.checked.verdicts.iter().enumerate().map(|(at, verdict)| CheckLine {
+            table: &self.checked.subject,
+            verdict,
+            answered: self.answered.get(at).copied(),
+            failing_rows: self.failing.get(at).map(Vec::as_slice).unwrap_or_default(),
+        })
+    }
+
+    /// The whole report for programs.
+    pub fn json(&self) -> Value {
+        let passed = self.checked.verdicts.iter().filter(|verdict| verdict.success).count();
+        json!({
+            "table": self.checked.subject,
+            "suite": self.checked.suite,
+            "success": self.checked.success(),
+            "passed": passed,
+            "failed": self.checked.verdicts.len() - passed,
+            "rows": self.rows,
+            "bytes_read": self.bytes,
+            "seconds": self.seconds,
+            "checks": self.lines().filter_map(|line| serde_json::to_value(line).ok()).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Whether a check fails that matters at least as much as `severity`.
+    pub fn fails_on(&self, severity: Severity) -> bool {
+        let rank = |severity: Severity| match severity {
+            Severity::Critical => 2,
+            Severity::Warning => 1,
+            Severity::Info => 0,
+        };
+        let mut failed = self.checked.verdicts.iter().filter(|verdict| !verdict.success);
+        failed.any(|verdict| rank(verdict.severity) >= rank(severity))
+    }
+}
+
+/// Reads the suite in the file `path`; errors name it as `shown`.
+pub fn load_suite(
+    path: &std::path::Path,
+    shown: &str,
+    parameters: &BTreeMap<String, Value>,
+) -> Result<SuiteFile> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        laguna_base::Error::project("the suite cannot be read")
+            .at(shown, 0, 0)
+            .hint("name a file with --suite: Great Expectations keeps them in gx/expectations")
+            .caused_by(error)
+    })?;
+    read_suite(&text, shown, parameters, SystemClock.now())
+}
