@@ -28,10 +28,11 @@ use laguna_model::Dataset;
 use laguna_model::build::quarantine_schema;
 use laguna_query::{LakeTables, Moment};
 use laguna_store::commit::Append;
-use laguna_store::ledger::{RunRecord, TaskRecord, owner};
+use laguna_store::ledger::{RunRecord, TaskRecord};
 use laguna_store::{CommitNote, DataFile, Lake, Snapshot, Staged, TableWriter, WriteOptions, types};
 use serde::{Deserialize, Serialize};
 
+use crate::exclusive::exclusively;
 use crate::land::{
     self, data_columns, is_op, latest_rule, raw_schema, rule_text, source_fields, transaction,
 };
@@ -91,9 +92,8 @@ pub async fn replay(context: &Context, options: &ReplayOptions) -> Result<Vec<Re
         None => BTreeMap::new(),
     };
     let id = context.lake().clock().new_id();
-    let lease = context.lake().lease("run", &id, options.wait).await?;
-    let mut done = datasets_alone(context, &datasets, options, &mended, &id).await;
-    lease.release().await;
+    let work = |_| datasets_alone(context, &datasets, options, &mended, &id);
+    let mut done = exclusively(context.lake(), &id, options.wait, work).await;
     if let Ok(replayed) = &mut done {
         for name in &models {
             replayed.push(model(context, name, options).await?);
@@ -159,19 +159,13 @@ async fn datasets_alone(
     }
     if !tasks.is_empty() {
         let now = lake.clock().now();
+        let select: Vec<String> = options.tables.iter().map(ToString::to_string).collect();
         let record = RunRecord {
-            id: id.to_string(),
-            command: "replay".to_string(),
-            select: options.tables.iter().map(ToString::to_string).collect(),
-            started,
             heartbeat: now,
             finished: Some(now),
             outcome: "done".to_string(),
-            owner: owner(),
-            release: None,
-            code: None,
             tasks,
-            error: None,
+            ..RunRecord::new(id, "replay", &select, started)
         };
         // What landed has landed, whether or not it can be recorded.
         if let Err(error) = lake.save_run(&record).await {

@@ -5,15 +5,11 @@
 //! engines order above every number) has none.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type, SchemaRef};
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat};
-use datafusion::scalar::ScalarValue;
+use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use serde_json::Value;
-
-use crate::DataFile;
-use crate::snapshot::ColumnRange;
 
 mod range;
 

@@ -128,9 +128,13 @@ async fn waiting(lake: &Lake, table: &TableName) -> Result<Vec<DataFile>> {
     };
     let Some(origin) = origin else { return Ok(Vec::new()) };
     let Some(head) = lake.head(&origin).await? else { return Ok(Vec::new()) };
-    let Some(note) = head.note.more.get("quarantine") else { return Ok(Vec::new()) };
-    let files = note.get("files").unwrap_or(note).clone();
-    serde_json::from_value(files).map_err(|error| {
-        Error::stored(format!("the rows that {origin} set aside cannot be found")).caused_by(error)
-    })
+    let mut waiting = Vec::new();
+    for note in ["quarantine", "replay"].iter().filter_map(|name| head.note.more.get(*name)) {
+        let files = note.get("files").unwrap_or(note).clone();
+        let files: Vec<DataFile> = serde_json::from_value(files).map_err(|error| {
+            Error::stored(format!("the rows that {origin} set aside cannot be found")).caused_by(error)
+        })?;
+        waiting.extend(files);
+    }
+    Ok(waiting)
 }
