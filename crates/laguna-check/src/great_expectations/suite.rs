@@ -253,11 +253,10 @@ impl Reader<'_> {
                 config.insert(key.to_string(), value.clone());
             }
         }
-        let mut found =
-            crate::parse::entry(&Value::Object(entry), None, here).map_err(|error| {
-                let unknown = error.message().starts_with("there is no check");
-                error.at_location(at(if unknown { type_key } else { "kwargs" }))
-            })?;
+        let mut found = crate::parse::entry(&Value::Object(entry), None, here).map_err(|error| {
+            let unknown = error.message().starts_with("there is no check");
+            error.at_location(at(if unknown { type_key } else { "kwargs" }))
+        })?;
         Ok((found.pop(), Value::Object(config)))
     }
 }
