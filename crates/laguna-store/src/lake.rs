@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use laguna_base::{Clock, Error, Result};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::durable::{TEMPORARY, create_folders};
 use crate::lease::epoch::Fence;
+use crate::objects;
 use crate::place::{self, Place};
 use crate::settled::SettledStore;
 
@@ -206,6 +207,23 @@ impl Lake {
         for file in old {
             let _ = self.objects.delete(&file).await;
         }
+    }
+
+    /// Deletes what a crash left of files that were being put, whatever its age: it may hold rows. The caller holds the
+    /// lease under which all is written.
+    pub(crate) async fn drop_torn(&self) -> Result<()> {
+        let folder = Path::from(TEMPORARY);
+        let files: Vec<ObjectMeta> = match self.objects.list(Some(&folder)).try_collect().await {
+            Ok(files) => files,
+            Err(object_store::Error::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(self.read_error(TEMPORARY, error)),
+        };
+        // What others put to ask the store its time, or whether it can be trusted, has a word in its name.
+        let is_torn = |file: &&ObjectMeta| file.location.filename().is_some_and(|name| !name.contains('-'));
+        for file in files.iter().filter(is_torn) {
+            objects::delete(self, &file.location).await?;
+        }
+        Ok(())
     }
 
     /// The object store, rooted at the lake's root.

@@ -40,6 +40,7 @@ pub(super) async fn carry_out(lake: &Lake, erasure: Erasure) -> Result<Receipt> 
     for superseded in tables.iter().filter(|superseded| superseded.table.tier == Tier::Latest) {
         sweep_tombstones(lake, superseded).await?;
     }
+    lake.drop_torn().await?;
     if let Some((raw, landed)) = landed {
         // Else the next run would take the new version for a batch that was left half done.
         lake.save_landed(raw, &landed).await?;
