@@ -333,7 +333,7 @@ mod tests {
         );
         refused(
             "{\"name\": \"s\", \"expectations\": [\n{\"type\": \"expect_column_to_exist\", \"kwargs\": {\"column\": \"a\"}, \"sevrity\": 1}]}",
-            "checks/s.json:2:66",
+            "checks/s.json:2:63",
             "sevrity",
         );
         refused("{\"name\": \"s\", \"expectations\": [{\"kwargs\": {}}]}", "checks/s.json:1:32", "type");
