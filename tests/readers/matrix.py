@@ -47,6 +47,9 @@ PROJECT = {
     "enhanced/empty.sql": "SELECT * FROM sanitized.types WHERE false\n",
     "enhanced/empty_partitioned.sql": "SELECT id, text FROM sanitized.types WHERE false\n",
     "enhanced/empty_partitioned.yml": "partition: [text]\n",
+    # So many values that whole numbers and times are written as packed differences.
+    "raw/many.yml": "source: {files: 'data/many.parquet'}\n",
+    "sanitized/many.sql": "SELECT id, at, share, amount, _ingested_at FROM raw.many WHERE id <> 0\n",
     "raw/odd.yml": "source: {files: 'data/odd.parquet'}\n",
     "enhanced/by_place.sql": "SELECT place, id, amount FROM raw.odd\n",
     "enhanced/by_place.yml": "partition: [place]\nsort: [id]\n",
@@ -161,6 +164,11 @@ def write_data(folder, batch):
     if batch == 1:
         (data / "words/1.csv").write_text(WORDS, encoding="utf-8")
         (data / "header.csv").write_text("a,b\n")
+        scattered = [(i * 6364136223846793005 + 1442695040888963407) % 2**64 - 2**63 for i in range(20_000)]
+        some = lambda values: [None if i % 7 == 3 else value for i, value in enumerate(values)]
+        pq.write_table(pa.table({"id": scattered, "at": pa.array(some([value // 2**12 for value in scattered]), pa.timestamp("us", "UTC")),
+                                 "share": some([value / 3 for value in scattered]),
+                                 "amount": pa.array(some([D(value).scaleb(-2) for value in scattered]), pa.decimal128(20, 2))}), data / "many.parquet")
         rows = [(place, 100 * i + j, D(j).scaleb(-2)) for i, place in enumerate(ODD) for j in range(3)]
         pq.write_table(pa.table({"place": [r[0] for r in rows], "id": [r[1] for r in rows],
                                  "amount": pa.array([r[2] for r in rows], pa.decimal128(10, 2))}), data / "odd.parquet")
