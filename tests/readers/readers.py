@@ -1,6 +1,6 @@
 """Independent readers open what Laguna writes, and must see what Laguna sees.
 
-    python readers.py LAGUNA_BINARY [--keep FOLDER] [--servers FOLDER]
+    python readers.py LAGUNA_BINARY [--keep FOLDER] [--servers FOLDER] [--tables TEXT]
 
 Needs the packages of `requirements.txt`; with `--servers` those of `requirements-java.txt` too, and Spark and Trino read besides. Two lakes are made in a temporary folder: the flights example, and `matrix.py`. Every folder with a
 Delta log is read at its head, which must be what the newest release names, and at every version that an earlier release names. Compared with
@@ -182,9 +182,11 @@ class Score:
         self.passed, self.failed = self.passed + (not problems), self.failed + bool(problems)
 
 
-def compare(laguna, lake, readers, score):
+def compare(laguna, lake, readers, score, text=""):
     oldest = {}
     for folder, version, table, released in versions(laguna, lake):
+        if text not in f"{folder.parent.name}.{folder.name}":
+            continue
         what = f"{lake.parent.name} {folder.parent.name}.{folder.name} " + ("head" if version is None else f"version {version}")
         truths, first = {}, version is None or oldest.setdefault(table.split()[0], version) == version
         for reader in (reader for reader in readers if first or not reader.slow):
@@ -246,6 +248,7 @@ def main():
     arguments.add_argument("laguna", type=Path)
     arguments.add_argument("--keep", type=Path, help="make the lakes here and leave them")
     arguments.add_argument("--servers", type=Path, help="read with Spark and Trino too, which are installed here and kept")
+    arguments.add_argument("--tables", default="", help="read only tables whose name holds this text")
     options = arguments.parse_args()
     score = Score()
     with tempfile.TemporaryDirectory() as temporary:
@@ -255,7 +258,7 @@ def main():
         servers = list(start(options.servers.resolve(), root, score)) if options.servers else []
         try:
             for laguna in [types, flights]:
-                compare(laguna, laguna.project / "lake", engines.READERS + servers, score)
+                compare(laguna, laguna.project / "lake", engines.READERS + servers, score, options.tables)
         finally:
             for server in servers:
                 server.stop()

@@ -7,10 +7,11 @@ use arrow::buffer::BooleanBuffer;
 use laguna_base::{Error, Result};
 use serde_json::{Map, Value};
 
+use crate::failing::FailingRow;
 use crate::gather::Slot;
 use crate::order::Order;
 use crate::plan::{Ignore, Plan, RowPlan, Shows};
-use crate::suite::{Compiled, Keep};
+use crate::suite::{Compiled, Keep, Wanted};
 use crate::value;
 use crate::view::{View, failed, present};
 
@@ -18,6 +19,7 @@ use crate::view::{View, failed, present};
 pub struct Collector {
     compiled: Arc<Compiled>,
     keep: Keep,
+    wanted: Arc<Wanted>,
     /// Rows that came, and the number of the next one.
     rows: u64,
     next: u64,
@@ -35,13 +37,14 @@ pub(crate) struct State {
     pub unexpected: u64,
     pub examples: Vec<Value>,
     pub numbers: Vec<u64>,
+    pub rows: Vec<FailingRow>,
     pub order: Order,
     /// Why it can no longer be judged.
     pub error: Option<String>,
 }
 
 impl Collector {
-    pub(crate) fn new(compiled: Arc<Compiled>, keep: Keep) -> Collector {
+    pub(crate) fn new(compiled: Arc<Compiled>, keep: Keep, wanted: Arc<Wanted>) -> Collector {
         let mut error = None;
         let mut slots = Vec::with_capacity(compiled.needs.len());
         for (_, need) in &compiled.needs {
@@ -55,7 +58,7 @@ impl Collector {
         }
         let states = compiled.checks.iter().map(|_| State::default()).collect();
         let met = vec![0; compiled.conditions.len()];
-        Collector { compiled, keep, rows: 0, next: 0, met, states, slots, error }
+        Collector { compiled, keep, wanted, rows: 0, next: 0, met, states, slots, error }
     }
 
     /// Rows fed so far.
@@ -115,6 +118,11 @@ impl Collector {
             match &check.plan {
                 Plan::Row(row) => {
                     let Some(failing) = state.judge(row, view, self.keep) else { continue };
+                    if let Some(shown) = self.wanted.shown.get(index) {
+                        let room = self.wanted.limit.saturating_sub(state.rows.len());
+                        let places = failing.set_indices().take(room).map(|at| view.place(at));
+                        state.rows.extend(places.map(|row| FailingRow::of(batch, row, shown)));
+                    }
                     if check.sets_rows_aside() {
                         let refused = refused.get_or_insert_with(|| vec![None; batch.num_rows()]);
                         for at in failing.set_indices() {
@@ -144,6 +152,11 @@ impl Collector {
         Ok(refused.map(UInt32Array::from))
     }
 
+    /// For each check the failing rows that were kept, see [`crate::Suite::keeping_rows`].
+    pub fn take_failing_rows(&mut self) -> Vec<Vec<FailingRow>> {
+        self.states.iter_mut().map(|state| std::mem::take(&mut state.rows)).collect()
+    }
+
     /// Joins what another stream of the same suite has seen. Checks of the order of rows, and row numbers, take its
     /// rows as those that follow.
     pub fn merge(&mut self, mut other: Collector) {
@@ -164,6 +177,8 @@ impl Collector {
             into.examples.extend(from.examples.into_iter().take(room));
             let room = self.keep.examples.saturating_sub(into.numbers.len());
             into.numbers.extend(from.numbers.into_iter().take(room));
+            let room = self.wanted.limit.saturating_sub(into.rows.len());
+            into.rows.extend(from.rows.into_iter().take(room));
         }
         for (into, from) in self.slots.iter_mut().zip(std::mem::take(&mut other.slots)) {
             if let Err(error) = into.merge(from, &compiled.room) {

@@ -1,7 +1,7 @@
 //! Which rows fail: looked for again, and only until enough of each check are found, when its verdict is known.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
 use laguna_base::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,6 +22,20 @@ pub struct FailingRow {
     pub number: Option<u64>,
     /// Its key and the columns of the check; of a table without a key all columns.
     pub row: Value,
+}
+
+impl FailingRow {
+    /// A row of `batch` with the columns `shown`, and where it came from when the batch has `_source`.
+    pub fn of(batch: &RecordBatch, row: usize, shown: &[usize]) -> FailingRow {
+        let source = batch.column_by_name("_source").and_then(|source| {
+            let source = source.as_struct_opt()?;
+            let file = source.column_by_name("file")?.as_string_opt::<i32>()?.value(row).to_string();
+            let number = source.column_by_name("row")?.as_primitive_opt::<Int64Type>()?.value(row);
+            Some((file, number.unsigned_abs()))
+        });
+        let (file, number) = source.unzip();
+        FailingRow { file, number, row: row_values(batch, row, shown) }
+    }
 }
 
 /// Looks for the rows that failed checks refuse.

@@ -272,8 +272,15 @@ impl<'a> Reader<'a> {
         match name {
             "PI" | "pi" => Ok(Number::Real(std::f64::consts::PI)),
             "E" | "e" => Ok(Number::Real(std::f64::consts::E)),
-            _ => Err(Error::project(format!("no value is given for the parameter `{name}`"))
-                .hint(suggest::hint(name, self.parameters.keys()))),
+            _ => {
+                Err(Error::project(format!("no value is given for the parameter `{name}`")).hint(match self
+                    .parameters
+                    .is_empty()
+                {
+                    true => format!("give it with --param {name}=…, or as `parameters:` beside `suite:`"),
+                    false => suggest::hint(name, self.parameters.keys()),
+                }))
+            }
         }
     }
 

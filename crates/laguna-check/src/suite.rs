@@ -10,6 +10,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use laguna_base::{Error, Result};
 
 use crate::collector::{Collector, described};
+use crate::failing::RowFinder;
 use crate::gather::{Need, Room, Slot};
 use crate::plan::{Binding, Known, Plan};
 use crate::set_query::{self, Answer, SetPart, SetQuery};
@@ -24,6 +25,7 @@ mod conclude;
 pub struct Suite {
     pub(crate) compiled: Arc<Compiled>,
     pub(crate) keep: Keep,
+    pub(crate) wanted: Arc<Wanted>,
 }
 
 /// How much verdicts tell of failing rows.
@@ -51,6 +53,15 @@ pub(crate) struct Compiled {
     pub needs: Vec<(usize, Need)>,
     /// Words that all collectors together still may keep.
     pub room: Room,
+}
+
+/// Failing rows that are kept as they pass.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    /// Of each check.
+    pub limit: usize,
+    /// The columns that are kept, for each check.
+    pub shown: Vec<Vec<usize>>,
 }
 
 /// A row condition that one or several checks have.
@@ -218,12 +229,25 @@ impl Suite {
         let Compiler { conditions, needs, .. } = compiler;
         let room = Room::new(words);
         let compiled = Compiled { schema: schema.clone(), checks, conditions, needs, room };
-        Suite { compiled: Arc::new(compiled), keep: Keep::default() }
+        Suite { compiled: Arc::new(compiled), keep: Keep::default(), wanted: Arc::default() }
     }
 
     /// What verdicts tell of failing rows: at most `keep.examples` values of each check, and their row numbers.
     pub fn keeping(self, keep: Keep) -> Suite {
         Suite { keep, ..self }
+    }
+
+    /// Whether failing rows are kept as they pass.
+    pub fn keeps_rows(&self) -> bool {
+        self.wanted.limit > 0
+    }
+
+    /// Keeps of each check that judges single rows the first `limit` that fail, for [`Collector::take_failing_rows`].
+    pub fn keeping_rows(self, limit: usize, key: &[String]) -> Suite {
+        let specs: Vec<CheckSpec> = self.compiled.checks.iter().map(|check| check.spec.clone()).collect();
+        let shown = |at: usize| RowFinder::shown(&specs, at, &self.compiled.schema, key);
+        let wanted = Wanted { limit, shown: (0..specs.len()).map(shown).collect() };
+        Suite { wanted: Arc::new(wanted), ..self }
     }
 
     /// The checks, in the order in which verdicts come and to which row answers refer.
@@ -272,7 +296,7 @@ impl Suite {
 
     /// An accumulator for one stream of batches.
     pub fn collector(&self) -> Collector {
-        Collector::new(self.compiled.clone(), self.keep)
+        Collector::new(self.compiled.clone(), self.keep, self.wanted.clone())
     }
 
     /// Whether a set query may follow the pass: always for foreign keys and free SQL, on suspicion for uniqueness,

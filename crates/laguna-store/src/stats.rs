@@ -1,7 +1,7 @@
 //! Delta's statistics of one file: written from the Parquet footer, read back as ranges.
 //!
 //! Format: <https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics>. Bounds are never too
-//! tight: long text is cut and rounded up, timestamps are milliseconds rounded outwards, a column that holds NaN (which
+//! tight: long text is cut and rounded up, timestamps are milliseconds and long decimals 15 digits rounded outwards, a column that holds NaN (which
 //! engines order above every number) has none.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -226,7 +226,9 @@ impl Bound {
                 let text = if zone.is_some() { text.as_str() } else { text.trim_end_matches('Z') };
                 (0..=9999).contains(&moment.year()).then(|| format!("\"{text}\""))
             }
-            (Bound::Integer(value), DataType::Decimal128(_, scale)) => Some(decimal_text(*value, *scale)),
+            (Bound::Integer(value), DataType::Decimal128(precision, scale)) => {
+                Some(decimal_text(outwards(*value, *precision, up), *scale))
+            }
             (Bound::Single(value), DataType::Float32) => value.is_finite().then(|| format!("{value:?}")),
             (Bound::Double(value), DataType::Float64) => value.is_finite().then(|| format!("{value:?}")),
             (Bound::Bytes(value), DataType::Utf8) => {
@@ -237,6 +239,20 @@ impl Bound {
             _ => None,
         }
     }
+}
+
+/// A bound of at most 15 digits: readers (Trino, and whoever parses JSON so) take numbers for doubles, which hold no more
+/// without rounding, be it to the wrong side.
+fn outwards(value: i128, precision: u8, up: bool) -> i128 {
+    let digits = value.unsigned_abs().checked_ilog10().map_or(1, |power| power + 1);
+    let Some(cut) = digits.checked_sub(15).filter(|cut| *cut > 0) else { return value };
+    let unit = 10i128.pow(cut);
+    let rounded = match up {
+        true => -(-value).div_euclid(unit),
+        false => value.div_euclid(unit),
+    };
+    let limit = 10i128.checked_pow(precision.into()).unwrap_or(i128::MAX);
+    rounded.checked_mul(unit).filter(|rounded| rounded.abs() < limit).unwrap_or(value)
 }
 
 fn decimal_text(value: i128, scale: i8) -> String {
@@ -260,4 +276,20 @@ fn cut_up(value: &str) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outwards;
+
+    #[test]
+    fn long_decimals_are_rounded_outwards_and_stay_within_their_type() {
+        assert_eq!(outwards(-9_222_759_399_358_718_241, 20, false), -9_222_759_399_358_720_000);
+        assert_eq!(outwards(-9_222_759_399_358_718_241, 20, true), -9_222_759_399_358_710_000);
+        assert_eq!(outwards(1_234_567_890_123_456, 16, true), 1_234_567_890_123_460);
+        assert_eq!(outwards(123_456_789_012_345, 16, true), 123_456_789_012_345);
+        assert_eq!(outwards(0, 5, false), 0);
+        let largest = 10i128.pow(38) - 1;
+        assert_eq!(outwards(largest, 38, true), largest);
+    }
 }

@@ -11,7 +11,6 @@ use futures::StreamExt;
 use laguna_base::{Result, TableName};
 use laguna_check::{
     Answered, CheckSpec, Collector, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain,
-    row_values,
 };
 use laguna_query::Session;
 use laguna_store::{scan, types};
@@ -227,7 +226,7 @@ impl Search<'_> {
     }
 
     /// Rows that fail among others: repeated keys, keys without a target.
-    async fn rows_among_others(
+    pub(super) async fn rows_among_others(
         &self,
         suite: &Suite,
         verdicts: &[Verdict],
@@ -258,13 +257,6 @@ impl Search<'_> {
 
     fn row(&self, batch: &RecordBatch, row: usize, check: usize, schema: &SchemaRef) -> FailingRow {
         let shown = RowFinder::shown(self.checks, check, schema, self.key);
-        let source = batch.column_by_name("_source").and_then(|source| {
-            let source = source.as_struct_opt()?;
-            let file = source.column_by_name("file")?.as_string_opt::<i32>()?.value(row).to_string();
-            let number = source.column_by_name("row")?.as_primitive_opt::<Int64Type>()?.value(row);
-            Some((file, number.unsigned_abs()))
-        });
-        let (file, number) = source.unzip();
-        FailingRow { file, number, row: row_values(batch, row, &shown) }
+        FailingRow::of(batch, row, &shown)
     }
 }

@@ -123,7 +123,7 @@ async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) ->
     require_columns(model, plan.schema().inner())?;
     let output = session.partitions_of(&plan, &model.settings.sort).await?;
     let schema = types::normalize(&output.schema)?;
-    let suite = Arc::new(Suite::compile(&model.checks, &schema)?);
+    let suite = Arc::new(Suite::compile(&model.checks, &schema)?.keeping_rows(FAILING_ROWS, key_of(model)));
     let mut pass = stream::write(model, context, &suite, schema.clone(), output.streams).await?;
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
     let (rows_in, mut bytes_in) = (scanned.rows, scanned.bytes);
@@ -221,10 +221,11 @@ async fn judge(
     model: &Arc<Model>,
     context: &BuildContext,
     suite: &Arc<Suite>,
-    collector: laguna_check::Collector,
+    mut collector: laguna_check::Collector,
     staged: &mut Staged,
     bytes_in: &mut u64,
 ) -> Result<Judged> {
+    let mut failing = collector.take_failing_rows();
     let verdicts = verdicts(context, suite, collector, staged, bytes_in).await?;
     let rule = model.on_fail();
     let mut gate = laguna_check::gate(&verdicts, rule);
@@ -237,28 +238,42 @@ async fn judge(
     if rule == OnFail::Warn && gate == Gate::Block {
         gate = Gate::Warn;
     }
-    let mut failing = Vec::new();
-    if matches!(gate, Gate::Warn | Gate::Block) {
+    let told = matches!(gate, Gate::Warn | Gate::Block);
+    for (rows, verdict) in failing.iter_mut().zip(&verdicts) {
+        if !told || verdict.success {
+            rows.clear();
+        }
+    }
+    if told {
         let session = context.engine.session(context.tables.clone(), context.instant);
         let snapshot = Arc::new(context.engine.lake().staged_snapshot(staged).await?);
         let schema = snapshot.schema.clone();
         session.register_this(context.engine.lake().provider(snapshot)?);
-        let key = match &model.settings.materialize {
-            Materialize::Incremental(rule) => rule.key.to_vec(),
-            _ => Vec::new(),
-        };
         let search = look::Search {
             session: &session,
             from: "this",
             checks: &model.checks,
-            key: &key,
+            key: key_of(model),
             rows: FAILING_ROWS,
         };
-        let (found, bytes) = search.failing(suite, &schema, &verdicts).await?;
-        failing = found;
-        *bytes_in += bytes;
+        *bytes_in += match suite.keeps_rows() {
+            true => search.rows_among_others(suite, &verdicts, &mut failing).await?,
+            false => {
+                let (found, bytes) = search.failing(suite, &schema, &verdicts).await?;
+                failing = found;
+                bytes
+            }
+        };
     }
     Ok(Judged { verdicts, failing, gate, quarantined })
+}
+
+/// The columns that tell a row of the model; none for a table without a key.
+fn key_of(model: &Model) -> &[String] {
+    match &model.settings.materialize {
+        Materialize::Incremental(rule) => &rule.key.0,
+        _ => &[],
+    }
 }
 
 async fn verdicts(
