@@ -99,7 +99,8 @@ fn config(partitions: usize) -> SessionConfig {
     options.sql_parser.collect_spans = true;
     // Stored instants are UTC; `now()` and `timestamptz` must meet them without a cast.
     options.execution.time_zone = Some("UTC".to_string());
-    options.execution.parquet.pushdown_filters = true;
+    // Each scan decides for itself.
+    options.execution.parquet.pushdown_filters = false;
     options.execution.parquet.enable_page_index = true;
     options.execution.parquet.bloom_filter_on_read = true;
     config

@@ -264,7 +264,7 @@ impl TableProvider for SnapshotTable {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        options.global.pushdown_filters &= self.is_wide(&projection, filters);
+        options.global.pushdown_filters = self.is_wide(&projection, filters);
         let mut source = ParquetSource::new(self.scan_schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
