@@ -92,8 +92,11 @@ pub async fn replay(context: &Context, options: &ReplayOptions) -> Result<Vec<Re
         None => BTreeMap::new(),
     };
     let id = context.lake().clock().new_id();
-    let work = |_| datasets_alone(context, &datasets, options, &mended, &id);
-    let mut done = exclusively(context.lake(), &id, options.wait, work).await;
+    let work = || datasets_alone(context, &datasets, options, &mended, &id);
+    let mut done = match options.dry_run {
+        true => work().await,
+        false => exclusively(context.lake(), &id, options.wait, |_| work()).await,
+    };
     if let Ok(replayed) = &mut done {
         for name in &models {
             replayed.push(model(context, name, options).await?);
