@@ -162,6 +162,14 @@ impl Model {
         })
     }
 
+    /// The columns that tell one of its rows from another; none for a table without a key.
+    pub fn key(&self) -> &[String] {
+        match &self.settings.materialize {
+            Materialize::Incremental(rule) => &rule.key.0,
+            _ => &[],
+        }
+    }
+
     /// Its SQL as a release keeps it: values of the environment are left out. A view has none.
     pub fn kept_sql(&self) -> String {
         if self.is_view() { self.sql.clone() } else { self.without_secrets(&self.sql) }

@@ -8,13 +8,10 @@ use futures::TryStreamExt;
 use laguna_base::{Error, Result, TableName};
 use laguna_model::build::quarantine_schema;
 use laguna_query::{LakeTables, Moment};
-use laguna_store::{CommitNote, DataFile, Snapshot, Staged, TableWriter, WriteOptions, types};
+use laguna_store::{CommitNote, DataFile, Lake, Snapshot, Staged, TableWriter, WriteOptions, types};
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
-
-/// Where the note of a commit names them.
-const NOTE: &str = "quarantine";
 
 /// What one build set aside.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -28,7 +25,7 @@ pub(crate) struct Aside {
 impl Aside {
     /// What the commit with this note set aside.
     pub fn of(note: &CommitNote) -> Option<Aside> {
-        serde_json::from_value(note.more.get(NOTE)?.clone()).ok()
+        serde_json::from_value(note.more.get(CommitNote::QUARANTINE)?.clone()).ok()
     }
 
     /// Writes it into the note of the model's commit.
@@ -38,7 +35,7 @@ impl Aside {
         }
         let value = serde_json::to_value(self)
             .map_err(|error| Error::internal("files don't serialise").caused_by(error))?;
-        note.more.insert(NOTE.to_string(), value);
+        note.more.insert(CommitNote::QUARANTINE.to_string(), value);
         Ok(())
     }
 }
@@ -61,7 +58,28 @@ pub(crate) async fn commit(
     if files.is_empty() && (!whole || head.as_ref().is_none_or(|head| head.files.is_empty())) {
         return Ok(());
     }
-    let mut staged = Staged {
+    // A second try finds this mark at the head and commits nothing.
+    let mut staged = self::version(lake, table, files, run, format!("{model} version {version}"))?;
+    if let (false, Some(head)) = (whole, head) {
+        if head.note.fingerprint == staged.note.fingerprint && head.note.run == staged.note.run {
+            return Ok(());
+        }
+        let kept = kept(context, head, &staged).await?;
+        staged.adds.extend(kept);
+    }
+    lake.commit(&staged).await?;
+    Ok(())
+}
+
+/// A version of the quarantine `table` that holds `files`, recognised by `mark` in its fingerprint.
+pub(crate) fn version(
+    lake: &Lake,
+    table: TableName,
+    files: Vec<DataFile>,
+    run: &str,
+    mark: String,
+) -> Result<Staged> {
+    Ok(Staged {
         table,
         run: run.to_string(),
         at: lake.clock().now(),
@@ -72,23 +90,9 @@ pub(crate) async fn commit(
         adds: files,
         removes: Vec::new(),
         content: None,
-        // A second try finds this mark at the head and commits nothing.
-        note: CommitNote {
-            run: Some(run.to_string()),
-            fingerprint: Some(format!("{model} version {version}")),
-            ..CommitNote::default()
-        },
+        note: CommitNote { run: Some(run.to_string()), fingerprint: Some(mark), ..CommitNote::default() },
         verdicts: serde_json::Value::Null,
-    };
-    if let (false, Some(head)) = (whole, head) {
-        if head.note.fingerprint == staged.note.fingerprint && head.note.run == staged.note.run {
-            return Ok(());
-        }
-        let kept = kept(context, head, &staged).await?;
-        staged.adds.extend(kept);
-    }
-    lake.commit(&staged).await?;
-    Ok(())
+    })
 }
 
 /// The files of `old` that stay: all of them when none of their rows is among the fresh ones, else a copy without

@@ -303,7 +303,7 @@ async fn batch(
     let set_aside = serde_json::to_value(&quarantined)
         .map_err(|error| Error::internal("files don't serialise").caused_by(error))?;
     // The files of the rows set aside travel in the raw commit: a crash before their own commit loses none.
-    note.more.insert("quarantine".to_string(), set_aside);
+    note.more.insert(CommitNote::QUARANTINE.to_string(), set_aside);
     let untyped = untyped_columns(head.as_ref(), &read.schema, read.untyped);
     if !untyped.is_empty() {
         note.more.insert(UNTYPED.to_string(), untyped.into());
@@ -343,7 +343,7 @@ pub(crate) fn transaction(table: &TableName) -> String {
 /// Commits what the newest raw batch set aside, or what its replay left aside, unless that was done.
 pub(crate) async fn complete(lake: &Lake, raw: &TableName, head: &Snapshot) -> Result<()> {
     replay::complete(lake, raw, head).await?;
-    let files = head.note.more.get("quarantine").cloned().unwrap_or_default();
+    let files = head.note.more.get(CommitNote::QUARANTINE).cloned().unwrap_or_default();
     let files: Vec<DataFile> = serde_json::from_value(files).unwrap_or_default();
     let number = head.transactions.get(&transaction(raw)).copied().unwrap_or(0);
     commit_quarantine(lake, raw, files, number, head.note.run.as_deref().unwrap_or("")).await

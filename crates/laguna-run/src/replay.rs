@@ -29,9 +29,10 @@ use laguna_model::build::quarantine_schema;
 use laguna_query::{LakeTables, Moment};
 use laguna_store::commit::Append;
 use laguna_store::ledger::{RunRecord, TaskRecord};
-use laguna_store::{CommitNote, DataFile, Lake, Snapshot, Staged, TableWriter, WriteOptions, types};
+use laguna_store::{CommitNote, DataFile, Lake, Snapshot, TableWriter, WriteOptions, types};
 use serde::{Deserialize, Serialize};
 
+use crate::aside;
 use crate::exclusive::exclusively;
 use crate::land::{
     self, data_columns, is_op, latest_rule, raw_schema, rule_text, source_fields, transaction,
@@ -71,9 +72,6 @@ pub struct Replayed {
 
 /// Mended texts, by file and number.
 type Mended = BTreeMap<(String, i64), String>;
-
-/// Where the note of a raw commit says what its replay leaves aside.
-const NOTE: &str = "replay";
 
 /// What a replay leaves aside.
 #[derive(Debug, Serialize, Deserialize)]
@@ -195,7 +193,7 @@ async fn dataset(
         land::complete(lake, &dataset.name, head).await?;
     }
     let Some(quarantine) = lake.head(&dataset.name.quarantine()).await? else { return Ok(None) };
-    let rows = aside(context, &quarantine).await?;
+    let rows = rows_aside(context, &quarantine).await?;
     let aside: u64 = rows.iter().map(|batch| batch.num_rows() as u64).sum();
     if aside == 0 {
         return Ok(None);
@@ -236,7 +234,7 @@ async fn dataset(
     };
     let value = serde_json::to_value(&left)
         .map_err(|error| Error::internal("files don't serialise").caused_by(error))?;
-    note.more.insert(NOTE.to_string(), value);
+    note.more.insert(CommitNote::REPLAY.to_string(), value);
     if let Some(untyped) = head.as_ref().and_then(|head| head.note.more.get(laguna_store::latest::UNTYPED)) {
         note.more.insert(laguna_store::latest::UNTYPED.to_string(), untyped.clone());
     }
@@ -268,7 +266,7 @@ async fn dataset(
 }
 
 /// All rows of a quarantine.
-async fn aside(context: &Context, quarantine: &Snapshot) -> Result<Vec<RecordBatch>> {
+async fn rows_aside(context: &Context, quarantine: &Snapshot) -> Result<Vec<RecordBatch>> {
     let lake = context.lake();
     let tables = Arc::new(LakeTables::at(lake, Moment::Now).await?);
     let session = context.engine.session(tables, lake.clock().now());
@@ -431,7 +429,7 @@ async fn leave(
 
 /// What the newest raw batch's replay left aside becomes the quarantine, unless that was done.
 pub(crate) async fn complete(lake: &Lake, raw: &TableName, head: &Snapshot) -> Result<()> {
-    let Some(left) = head.note.more.get(NOTE) else { return Ok(()) };
+    let Some(left) = head.note.more.get(CommitNote::REPLAY) else { return Ok(()) };
     let left: Left = serde_json::from_value(left.clone()).map_err(|error| {
         Error::stored(format!("the note of a replay of {raw} cannot be understood")).caused_by(error)
     })?;
@@ -454,20 +452,7 @@ async fn settle(lake: &Lake, raw: &TableName, left: Left, number: i64, run: &str
             return Ok(());
         }
     }
-    let staged = Staged {
-        table,
-        run: run.to_string(),
-        at: lake.clock().now(),
-        schema: types::schema_to_json(&quarantine_schema())?,
-        partition_columns: Vec::new(),
-        base: None,
-        rows: left.files.iter().map(|file| file.rows).sum(),
-        adds: left.files,
-        removes: Vec::new(),
-        content: None,
-        note: CommitNote { run: Some(run.to_string()), fingerprint: Some(mark), ..CommitNote::default() },
-        verdicts: serde_json::Value::Null,
-    };
+    let staged = aside::version(lake, table, left.files, run, mark)?;
     lake.commit(&staged).await.map(drop)
 }
 

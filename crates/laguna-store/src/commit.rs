@@ -247,6 +247,15 @@ impl Lake {
 const REWRITE: &str = "rewrite";
 
 impl CommitNote {
+    /// Name in [`CommitNote::more`] of the files of rows that a batch or a build set aside.
+    pub const QUARANTINE: &str = "quarantine";
+
+    /// Name in [`CommitNote::more`] of the files of rows that a replay left aside.
+    pub const REPLAY: &str = "replay";
+
+    /// Every name under which a note keeps files until they have a commit of their own.
+    pub(crate) const WAITING: [&str; 2] = [CommitNote::QUARANTINE, CommitNote::REPLAY];
+
     /// Whether the commit only arranges rows otherwise.
     pub fn is_rewrite(&self) -> bool {
         self.more.contains_key(REWRITE)

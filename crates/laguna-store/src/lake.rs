@@ -197,30 +197,27 @@ impl Lake {
     /// Deletes temporary files that a crash left more than a day ago.
     async fn sweep_temporary(&self) {
         let before = self.clock.now().plus_micros(-86_400_000_000).to_datetime();
-        let folder = Path::from(TEMPORARY);
-        let old: Vec<Path> = match self.objects.list(Some(&folder)).try_collect::<Vec<_>>().await {
-            Ok(files) => {
-                files.into_iter().filter(|file| file.last_modified < before).map(|f| f.location).collect()
-            }
-            Err(_) => return,
-        };
-        for file in old {
-            let _ = self.objects.delete(&file).await;
+        let Ok(files) = self.temporary().await else { return };
+        for file in files.iter().filter(|file| file.last_modified < before) {
+            let _ = self.objects.delete(&file.location).await;
+        }
+    }
+
+    /// The files in the folder of those that are on their way.
+    async fn temporary(&self) -> Result<Vec<ObjectMeta>> {
+        match self.objects.list(Some(&Path::from(TEMPORARY))).try_collect().await {
+            Ok(files) => Ok(files),
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(self.read_error(TEMPORARY, error)),
         }
     }
 
     /// Deletes what a crash left of files that were being put, whatever its age: it may hold rows. The caller holds the
     /// lease under which all is written.
     pub(crate) async fn drop_torn(&self) -> Result<()> {
-        let folder = Path::from(TEMPORARY);
-        let files: Vec<ObjectMeta> = match self.objects.list(Some(&folder)).try_collect().await {
-            Ok(files) => files,
-            Err(object_store::Error::NotFound { .. }) => return Ok(()),
-            Err(error) => return Err(self.read_error(TEMPORARY, error)),
-        };
         // What others put to ask the store its time, or whether it can be trusted, has a word in its name.
         let is_torn = |file: &&ObjectMeta| file.location.filename().is_some_and(|name| !name.contains('-'));
-        for file in files.iter().filter(is_torn) {
+        for file in self.temporary().await?.iter().filter(is_torn) {
             objects::delete(self, &file.location).await?;
         }
         Ok(())
@@ -248,16 +245,7 @@ impl Lake {
 
     /// The whole object at `path`; `None` when there is none.
     pub(crate) async fn get(&self, path: &str) -> Result<Option<bytes::Bytes>> {
-        let location = Path::from(path);
-        let result = match self.objects.get(&location).await {
-            Ok(found) => found.bytes().await,
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.read_error(path, error)),
-        }
+        objects::get(self, &Path::from(path)).await
     }
 
     pub(crate) async fn put(

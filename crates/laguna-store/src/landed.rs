@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use laguna_base::{Error, Instant, Result, TableName};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitNote, Lake, objects};
+use crate::{CommitNote, Lake, log, objects};
 
 #[cfg(test)]
 mod tests;
@@ -75,7 +75,7 @@ impl Lake {
         if let Some(cached) = cached(self, raw).await? {
             return complete(self, raw, cached).await;
         }
-        let versions = log_versions(self, raw).await?;
+        let versions: Vec<u64> = log::list(self, raw).await?.commits.into_keys().collect();
         let (Some(first), Some(last)) = (versions.first(), versions.last()) else {
             return Ok(Landed::default());
         };
@@ -186,13 +186,9 @@ fn base_path(raw: &TableName) -> Path {
     Path::from(format!("_laguna/landed/base/{}.json", raw.table))
 }
 
-fn entry_path(table: &TableName, version: u64) -> Path {
-    Path::from(format!("{}/_delta_log/{version:020}.json", table.path()))
-}
-
 /// The entry of one version in the log of `table`; `None` when there is none.
 pub(crate) async fn log_entry(lake: &Lake, table: &TableName, version: u64) -> Result<Option<LogEntry>> {
-    let path = entry_path(table, version);
+    let path = Path::from(log::entry(table, version));
     let Some(bytes) = objects::get(lake, &path).await? else { return Ok(None) };
     let mut found = LogEntry::default();
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -231,27 +227,9 @@ struct Transaction {
     version: i64,
 }
 
-/// Versions whose log entries are there, ascending.
-pub(crate) async fn log_versions(lake: &Lake, table: &TableName) -> Result<Vec<u64>> {
-    let folder = Path::from(format!("{}/_delta_log", table.path()));
-    let entries: Vec<ObjectMeta> = match lake.objects().list(Some(&folder)).try_collect().await {
-        Ok(entries) => entries,
-        Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(lake.read_error(folder.as_ref(), error)),
-    };
-    let mut versions: Vec<u64> = entries
-        .iter()
-        .filter_map(|entry| entry.location.filename()?.strip_suffix(".json"))
-        .filter(|name| name.len() == 20)
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    versions.sort_unstable();
-    Ok(versions)
-}
-
 /// What tells a log entry from another one at the same version: its entity tag, else its size and time.
 async fn log_mark(lake: &Lake, table: &TableName, version: u64) -> Result<Option<String>> {
-    let path = entry_path(table, version);
+    let path = Path::from(log::entry(table, version));
     match lake.objects().head(&path).await {
         Ok(meta) => Ok(Some(
             meta.e_tag.unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.timestamp_micros())),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
 use laguna_base::{Error, Instant, Result, TableName};
@@ -77,6 +77,11 @@ impl DataFile {
     /// Statistics of this file's top-level columns by name; columns without statistics are absent.
     pub fn ranges(&self, schema: &SchemaRef) -> BTreeMap<String, ColumnRange> {
         stats::ranges(self, schema)
+    }
+
+    /// The same of one column; without looking at the others.
+    pub fn range(&self, field: &Field) -> ColumnRange {
+        stats::range(self, field)
     }
 }
 

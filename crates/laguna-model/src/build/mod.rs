@@ -123,7 +123,7 @@ async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) ->
     require_columns(model, plan.schema().inner())?;
     let output = session.partitions_of(&plan, &model.settings.sort).await?;
     let schema = types::normalize(&output.schema)?;
-    let suite = Arc::new(Suite::compile(&model.checks, &schema)?.keeping_rows(FAILING_ROWS, key_of(model)));
+    let suite = Arc::new(Suite::compile(&model.checks, &schema)?.keeping_rows(FAILING_ROWS, model.key()));
     let mut pass = stream::write(model, context, &suite, schema.clone(), output.streams).await?;
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
     let (rows_in, mut bytes_in) = (scanned.rows, scanned.bytes);
@@ -244,7 +244,8 @@ async fn judge(
             rows.clear();
         }
     }
-    if told {
+    // What the pass has not kept is looked for, where there may be something.
+    if told && (!suite.keeps_rows() || suite.failing_rows_sql(&verdicts).is_some()) {
         let session = context.engine.session(context.tables.clone(), context.instant);
         let snapshot = Arc::new(context.engine.lake().staged_snapshot(staged).await?);
         let schema = snapshot.schema.clone();
@@ -253,7 +254,7 @@ async fn judge(
             session: &session,
             from: "this",
             checks: &model.checks,
-            key: key_of(model),
+            key: model.key(),
             rows: FAILING_ROWS,
         };
         *bytes_in += match suite.keeps_rows() {
@@ -266,14 +267,6 @@ async fn judge(
         };
     }
     Ok(Judged { verdicts, failing, gate, quarantined })
-}
-
-/// The columns that tell a row of the model; none for a table without a key.
-fn key_of(model: &Model) -> &[String] {
-    match &model.settings.materialize {
-        Materialize::Incremental(rule) => &rule.key.0,
-        _ => &[],
-    }
 }
 
 async fn verdicts(

@@ -12,9 +12,10 @@ use async_trait::async_trait;
 use laguna_base::settings::OneOrMany;
 use laguna_base::settings::dataset::{OnBadRow, OnNewColumn, SourceSettings};
 use laguna_base::{Error, ErrorKind, Result};
-use laguna_check::great_expectations::{Checked, SuiteFile};
+use laguna_check::great_expectations::SuiteFile;
 use laguna_check::{CheckSpec, Collector, FailingRow, Keep, RowFinder, Suite, explain, row_values};
 use laguna_ingest::{InputFile, ORIGINAL_NAME, Piece, ReadOptions, Sink, read};
+use laguna_model::build::Looked;
 
 use super::{Report, Telling, query};
 
@@ -31,20 +32,7 @@ pub async fn check_files(
     if telling.in_order && !telling.keep.row_numbers {
         files.in_order(&suite.checks, telling, &mut looked).await.map_err(in_command)?;
     }
-    Ok(Report {
-        checked: Checked {
-            subject: patterns.join(" "),
-            suite: suite.name.clone(),
-            parameters: suite.parameters.clone(),
-            expectations: suite.expectations.clone(),
-            verdicts: looked.verdicts,
-        },
-        answered: looked.answered,
-        failing: looked.failing,
-        rows: looked.rows,
-        bytes: looked.bytes,
-        seconds: stopwatch.elapsed().as_secs_f64(),
-    })
+    Ok(Report::new(patterns.join(" "), Some(suite), looked, stopwatch))
 }
 
 /// A file that cannot be read is a wrong argument here, not a failed check.
@@ -108,15 +96,6 @@ impl Columns {
         RecordBatch::try_new_with_options(self.named.clone(), columns, &options)
             .map_err(|error| Error::internal("a batch does not fit its columns").caused_by(error))
     }
-}
-
-/// What was seen of the files.
-struct Looked {
-    verdicts: Vec<laguna_check::Verdict>,
-    answered: Vec<laguna_check::Answered>,
-    failing: Vec<Vec<FailingRow>>,
-    rows: u64,
-    bytes: u64,
 }
 
 impl Files {

@@ -7,10 +7,12 @@ mod suggest;
 mod tables;
 
 use std::collections::BTreeMap;
+use std::time::Instant as Stopwatch;
 
 use laguna_base::{Clock, Result, SystemClock};
 use laguna_check::great_expectations::{Checked, SuiteFile, read_suite};
 use laguna_check::{Answered, FailingRow, Keep, Severity};
+use laguna_model::build::Looked;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -73,6 +75,25 @@ pub struct CheckLine<'a> {
 }
 
 impl Report {
+    /// What was `looked` at of `subject`, by `suite` or by the checks of the table's settings.
+    fn new(subject: String, suite: Option<&SuiteFile>, looked: Looked, stopwatch: Stopwatch) -> Report {
+        let checked = Checked {
+            suite: suite.map_or_else(|| subject.clone(), |suite| suite.name.clone()),
+            parameters: suite.map(|suite| suite.parameters.clone()).unwrap_or_default(),
+            expectations: suite.map(|suite| suite.expectations.clone()).unwrap_or_default(),
+            verdicts: looked.verdicts,
+            subject,
+        };
+        Report {
+            checked,
+            answered: looked.answered,
+            failing: looked.failing,
+            rows: looked.rows,
+            bytes: looked.bytes,
+            seconds: stopwatch.elapsed().as_secs_f64(),
+        }
+    }
+
     /// Its checks, one by one.
     pub fn lines(&self) -> impl Iterator<Item = CheckLine<'_>> {
         self.checked.verdicts.iter().enumerate().map(|(at, verdict)| CheckLine {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
-use laguna_base::settings::table::Materialize;
 use laguna_base::{Error, Instant, Result, TableName};
 use laguna_check::CheckSpec;
-use laguna_check::great_expectations::{Checked, SuiteFile};
+use laguna_check::great_expectations::SuiteFile;
 use laguna_model::Project;
 use laguna_model::build::{Look, look};
 use laguna_query::{Engine, LakeTables, Moment};
@@ -86,10 +85,7 @@ pub(crate) fn key_of(project: &Project, name: &TableName) -> Vec<String> {
     if let Some(dataset) = project.datasets.get(name) {
         return dataset.settings.key.to_vec();
     }
-    match project.models.get(name).map(|model| &model.settings.materialize) {
-        Some(Materialize::Incremental(rule)) => rule.key.to_vec(),
-        _ => Vec::new(),
-    }
+    project.models.get(name).map(|model| model.key().to_vec()).unwrap_or_default()
 }
 
 async fn one(
@@ -105,19 +101,5 @@ async fn one(
     let session = engine.session(tables, now);
     let Telling { keep, rows, explain, .. } = asked.telling;
     let looked = look(&session, &Look { table: name.clone(), checks, keep, rows, key, explain }).await?;
-    let suite = asked.suite.as_ref();
-    Ok(Report {
-        checked: Checked {
-            subject: name.to_string(),
-            suite: suite.map_or_else(|| name.to_string(), |suite| suite.name.clone()),
-            parameters: suite.map(|suite| suite.parameters.clone()).unwrap_or_default(),
-            expectations: suite.map(|suite| suite.expectations.clone()).unwrap_or_default(),
-            verdicts: looked.verdicts,
-        },
-        answered: looked.answered,
-        failing: looked.failing,
-        rows: looked.rows,
-        bytes: looked.bytes,
-        seconds: stopwatch.elapsed().as_secs_f64(),
-    })
+    Ok(Report::new(name.to_string(), asked.suite.as_ref(), looked, stopwatch))
 }

@@ -7,13 +7,10 @@ use object_store::path::Path;
 use serde_json::Value;
 
 use super::{Superseded, carry_out};
-use crate::{Lake, log, objects};
+use crate::{CommitNote, Lake, log, objects};
 
 /// What stays of a `commitInfo`.
 const KEPT: [&str; 5] = ["timestamp", "operation", "engineInfo", "txnId", "laguna"];
-
-/// What goes from Laguna's note: files of rows set aside, with their statistics.
-const FILES: [&str; 2] = ["quarantine", "replay"];
 
 /// Leaves of the log only what is needed from the first new version on.
 pub(super) async fn cut(lake: &Lake, superseded: &Superseded) -> Result<()> {
@@ -48,7 +45,8 @@ async fn keep_notes(lake: &Lake, table: &TableName, version: u64, path: &Path) -
         if let Some(info) = action.get_mut("commitInfo").and_then(Value::as_object_mut) {
             info.retain(|key, _| KEPT.contains(&key.as_str()));
             if let Some(note) = info.get_mut("laguna").and_then(Value::as_object_mut) {
-                FILES.iter().for_each(|files| drop(note.remove(*files)));
+                // Files of rows set aside go, with their statistics.
+                CommitNote::WAITING.iter().for_each(|files| drop(note.remove(*files)));
             }
         } else if action.get("txn").is_none() {
             continue;

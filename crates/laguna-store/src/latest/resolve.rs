@@ -17,7 +17,7 @@ use laguna_base::{Error, Instant, Result};
 
 use super::LatestRule;
 use super::tombstone::Tombstones;
-use crate::{Lake, Snapshot};
+use crate::{DataFile, Lake, Snapshot};
 
 /// Marks deletions among the winners.
 pub(super) const DELETED: &str = "__deleted";
@@ -137,17 +137,16 @@ pub(super) fn tail(lake: &Lake, raw: &Arc<Snapshot>, span: Span) -> Result<Logic
 
 /// Rows that files in `span` hold, from above.
 pub(super) fn rows_in(raw: &Snapshot, span: Span) -> u64 {
-    let micros = |value: &Option<ScalarValue>| match value {
-        Some(ScalarValue::TimestampMicrosecond(micros, _)) => *micros,
+    let field = raw.schema.fields().find("_ingested_at").map(|(_, field)| field);
+    let newest = |file: &DataFile| match file.range(field?).max {
+        Some(ScalarValue::TimestampMicrosecond(micros, _)) => micros,
         _ => None,
     };
     raw.files
         .iter()
         .filter(|file| {
             let Some(after) = span.after else { return true };
-            let ranges = file.ranges(&raw.schema);
-            let max = ranges.get("_ingested_at").and_then(|range| micros(&range.max));
-            max.is_none_or(|max| max.saturating_add(999) > after.as_micros())
+            newest(file).is_none_or(|max| max.saturating_add(999) > after.as_micros())
         })
         .map(|file| file.rows)
         .sum()

@@ -146,11 +146,10 @@ fn newest_in_files(raw: &Snapshot) -> Option<Instant> {
     if raw.note.watermark.is_some() {
         return None;
     }
-    let newest = raw.files.iter().filter_map(|file| {
-        match file.ranges(&raw.schema).get("_ingested_at").and_then(|range| range.max.clone()) {
-            Some(ScalarValue::TimestampMicrosecond(Some(micros), _)) => Some(micros),
-            _ => None,
-        }
+    let (_, field) = raw.schema.fields().find("_ingested_at")?;
+    let newest = raw.files.iter().filter_map(|file| match file.range(field).max {
+        Some(ScalarValue::TimestampMicrosecond(Some(micros), _)) => Some(micros),
+        _ => None,
     });
     newest.max().map(Instant::from_micros)
 }

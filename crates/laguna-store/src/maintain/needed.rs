@@ -9,7 +9,7 @@ use super::READERS;
 use crate::lease::epoch::store_time;
 use crate::log::{self, Listing};
 use crate::release::kept::Released;
-use crate::{DataFile, Lake, Staged};
+use crate::{CommitNote, DataFile, Lake, Staged};
 
 /// What the lake as a whole needs: gathered once, then asked for each table.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ async fn waiting(lake: &Lake, table: &TableName) -> Result<Vec<DataFile>> {
     let Some(origin) = origin else { return Ok(Vec::new()) };
     let Some(head) = lake.head(&origin).await? else { return Ok(Vec::new()) };
     let mut waiting = Vec::new();
-    for note in ["quarantine", "replay"].iter().filter_map(|name| head.note.more.get(*name)) {
+    for note in CommitNote::WAITING.iter().filter_map(|name| head.note.more.get(*name)) {
         let files = note.get("files").unwrap_or(note).clone();
         let files: Vec<DataFile> = serde_json::from_value(files).map_err(|error| {
             Error::stored(format!("the rows that {origin} set aside cannot be found")).caused_by(error)

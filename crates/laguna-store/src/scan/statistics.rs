@@ -12,7 +12,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::scalar::ScalarValue;
 
 use crate::snapshot::ColumnRange;
-use crate::{DataFile, Snapshot, stats};
+use crate::{DataFile, Snapshot};
 
 /// Value of a partition column in one file; `None` and the empty text are null.
 pub(super) fn partition_value(file: &DataFile, field: &Field) -> DataFusionResult<ScalarValue> {
@@ -50,7 +50,7 @@ impl FileStatistics {
         ranges.get_or_init(|| {
             let of = |file| match is_partition {
                 true => self.of_partition(file, column),
-                false => stats::range(file, field),
+                false => file.range(field),
             };
             self.snapshot.files.iter().map(of).collect()
         })
