@@ -18,6 +18,10 @@ pub enum ErrorKind {
     Storage,
     /// What is stored is not what this binary can read (newer layout, damaged file).
     Stored,
+    /// Who asks is not known, or may not do what was asked.
+    Denied,
+    /// A limit was reached: time, memory, rows, statements at once.
+    Exhausted,
     /// The user asked to stop.
     Interrupted,
     /// A defect of Laguna itself.
@@ -26,12 +30,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, for tests and tables.
-    pub const ALL: [ErrorKind; 7] = [
+    pub const ALL: [ErrorKind; 9] = [
         ErrorKind::Project,
         ErrorKind::Failed,
         ErrorKind::Conflict,
         ErrorKind::Storage,
         ErrorKind::Stored,
+        ErrorKind::Denied,
+        ErrorKind::Exhausted,
         ErrorKind::Interrupted,
         ErrorKind::Internal,
     ];
@@ -39,9 +45,9 @@ impl ErrorKind {
     /// Exit code of the process: 1 failed, 2 command or project wrong, 3 storage or another system, 130 interrupted.
     pub fn exit_code(self) -> u8 {
         match self {
-            ErrorKind::Failed | ErrorKind::Internal => 1,
+            ErrorKind::Failed | ErrorKind::Exhausted | ErrorKind::Internal => 1,
             ErrorKind::Project => 2,
-            ErrorKind::Conflict | ErrorKind::Storage | ErrorKind::Stored => 3,
+            ErrorKind::Conflict | ErrorKind::Storage | ErrorKind::Stored | ErrorKind::Denied => 3,
             ErrorKind::Interrupted => 130,
         }
     }
@@ -54,6 +60,8 @@ impl ErrorKind {
             ErrorKind::Conflict => "conflict",
             ErrorKind::Storage => "storage",
             ErrorKind::Stored => "stored",
+            ErrorKind::Denied => "denied",
+            ErrorKind::Exhausted => "exhausted",
             ErrorKind::Interrupted => "interrupted",
             ErrorKind::Internal => "internal",
         }
@@ -62,6 +70,50 @@ impl ErrorKind {
     /// Whether the same call may succeed later without any change by the user.
     pub fn is_retryable(self) -> bool {
         matches!(self, ErrorKind::Conflict | ErrorKind::Storage)
+    }
+
+    /// The SQLSTATE of an error that has none of its own (PostgreSQL's Appendix A).
+    pub fn sqlstate(self) -> &'static str {
+        match self {
+            ErrorKind::Project => "42000",
+            ErrorKind::Failed => "22000",
+            ErrorKind::Conflict => "40001",
+            ErrorKind::Storage => "58030",
+            ErrorKind::Stored => "XX001",
+            ErrorKind::Denied => "42501",
+            ErrorKind::Exhausted => "53000",
+            ErrorKind::Interrupted => "57014",
+            ErrorKind::Internal => "XX000",
+        }
+    }
+
+    /// The status of an HTTP answer (RFC 9110).
+    pub fn http_status(self) -> u16 {
+        match self {
+            ErrorKind::Project => 400,
+            ErrorKind::Failed => 422,
+            ErrorKind::Conflict => 409,
+            ErrorKind::Storage => 503,
+            ErrorKind::Denied => 403,
+            ErrorKind::Exhausted => 429,
+            ErrorKind::Interrupted => 503,
+            ErrorKind::Stored | ErrorKind::Internal => 500,
+        }
+    }
+
+    /// The status code of a gRPC answer (google.rpc.Code).
+    pub fn grpc_code(self) -> i32 {
+        match self {
+            ErrorKind::Project => 3,     // INVALID_ARGUMENT
+            ErrorKind::Failed => 9,      // FAILED_PRECONDITION
+            ErrorKind::Conflict => 10,   // ABORTED
+            ErrorKind::Storage => 14,    // UNAVAILABLE
+            ErrorKind::Stored => 15,     // DATA_LOSS
+            ErrorKind::Denied => 7,      // PERMISSION_DENIED
+            ErrorKind::Exhausted => 8,   // RESOURCE_EXHAUSTED
+            ErrorKind::Interrupted => 1, // CANCELLED
+            ErrorKind::Internal => 13,   // INTERNAL
+        }
     }
 }
 
@@ -101,6 +153,7 @@ struct Inner {
     message: String,
     location: Option<Location>,
     hint: Option<String>,
+    sqlstate: Option<&'static str>,
     source: Option<Source>,
     others: Vec<Error>,
 }
@@ -113,6 +166,7 @@ impl Error {
             message: message.into(),
             location: None,
             hint: None,
+            sqlstate: None,
             source: None,
             others: Vec::new(),
         }))
@@ -141,6 +195,16 @@ impl Error {
     /// Shorthand for [`ErrorKind::Stored`].
     pub fn stored(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Stored, message)
+    }
+
+    /// Shorthand for [`ErrorKind::Denied`].
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Denied, message)
+    }
+
+    /// Shorthand for [`ErrorKind::Exhausted`].
+    pub fn exhausted(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Exhausted, message)
     }
 
     /// Shorthand for [`ErrorKind::Internal`].
@@ -186,6 +250,14 @@ impl Error {
         self
     }
 
+    /// Names the SQLSTATE that fits better than that of its kind, unless one is named already.
+    pub fn sqlstate(mut self, code: &'static str) -> Self {
+        if self.0.sqlstate.is_none() {
+            self.0.sqlstate = Some(code);
+        }
+        self
+    }
+
     /// Keeps the cause for the operator.
     pub fn caused_by(mut self, source: impl Into<Source>) -> Self {
         self.0.source = Some(source.into());
@@ -210,6 +282,11 @@ impl Error {
     /// The way out.
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// The five characters by which SQL clients tell errors apart.
+    pub fn code(&self) -> &'static str {
+        self.0.sqlstate.unwrap_or_else(|| self.kind().sqlstate())
     }
 
     /// Further errors found together with this one.
@@ -269,18 +346,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_one_exit_code_and_word() {
-        let table: Vec<_> = ErrorKind::ALL.iter().map(|k| (k.as_str(), k.exit_code())).collect();
+    fn every_kind_has_one_word_and_one_code_at_each_door() {
+        let table: Vec<_> = ErrorKind::ALL
+            .iter()
+            .map(|k| (k.as_str(), k.exit_code(), k.sqlstate(), k.http_status(), k.grpc_code()))
+            .collect();
         assert_eq!(
             table,
             [
-                ("project", 2),
-                ("failed", 1),
-                ("conflict", 3),
-                ("storage", 3),
-                ("stored", 3),
-                ("interrupted", 130),
-                ("internal", 1)
+                ("project", 2, "42000", 400, 3),
+                ("failed", 1, "22000", 422, 9),
+                ("conflict", 3, "40001", 409, 10),
+                ("storage", 3, "58030", 503, 14),
+                ("stored", 3, "XX001", 500, 15),
+                ("denied", 3, "42501", 403, 7),
+                ("exhausted", 1, "53000", 429, 8),
+                ("interrupted", 130, "57014", 503, 1),
+                ("internal", 1, "XX000", 500, 13)
             ]
         );
     }

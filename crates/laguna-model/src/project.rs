@@ -3,6 +3,7 @@
 mod datasets;
 mod folder;
 mod models;
+mod service;
 mod settings;
 mod suites;
 mod text;
@@ -24,6 +25,7 @@ use laguna_check::CheckSpec;
 
 use crate::graph::{Cycle, Graph};
 use crate::render::{Origin, Renderer, Secrets};
+pub use service::Service;
 use suites::Suites;
 
 /// The file that makes a folder a project.

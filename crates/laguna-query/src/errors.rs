@@ -192,7 +192,7 @@ impl std::error::Error for Chain {
 }
 
 /// An error of Laguna on its way through the engine.
-pub(crate) fn external(error: Error) -> DataFusionError {
+pub fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 

@@ -3,6 +3,7 @@
 //! Every statement (model, check, command line, later every door) runs in a [`Session`] of one [`Engine`]. This room
 //! never writes to the lake.
 
+pub mod access;
 pub mod engine;
 pub mod session;
 pub mod tables;
@@ -19,6 +20,7 @@ pub mod predicate;
 pub mod script;
 pub mod timetravel;
 
+pub use access::Access;
 pub use engine::{Engine, EngineOptions};
 pub use errors::{in_file, in_file_at, translate, with_text};
 pub use lake_tables::{LakeTables, Moment};

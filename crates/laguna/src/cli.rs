@@ -50,6 +50,8 @@ pub enum Command {
     Run(RunArgs),
     /// Answers a SQL query, without a server; without SQL it opens a shell.
     Query(QueryArgs),
+    /// Opens the lake to people and tools: Postgres wire, Flight SQL, HTTP and pages; runs the schedule.
+    Serve(ServeArgs),
     /// Lists releases, newest first.
     History(HistoryArgs),
     /// Compares two releases: schema, row counts, keys.
@@ -174,6 +176,26 @@ pub enum ListFormat {
     Json,
     /// One JSON object a line.
     Ndjson,
+}
+
+/// `laguna serve`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  laguna serve                            the doors of `serve:` in laguna.yml, and the project's schedule\n  laguna serve --http 127.0.0.1:0         a free port for HTTP; it is printed\n  laguna serve --postgres false           without the Postgres door\n  psql -h 127.0.0.1 -p 5439 -c 'SELECT * FROM enhanced.sales_daily LIMIT 5'"
+)]
+pub struct ServeArgs {
+    /// Address of the Postgres door, or false; wins over `serve:`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub postgres: Option<String>,
+    /// Address of the Flight SQL door, or false.
+    #[arg(long, value_name = "ADDRESS")]
+    pub flight: Option<String>,
+    /// Address of the HTTP door, or false.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
+    /// Serves only; the project's schedules do not run.
+    #[arg(long)]
+    pub no_schedule: bool,
 }
 
 /// `laguna history`.

@@ -2,11 +2,13 @@
 
 pub mod dataset;
 pub mod project;
+pub mod serve;
 pub mod table;
 pub mod yaml;
 
 pub use dataset::DatasetSettings;
 pub use project::ProjectSettings;
+pub use serve::{ServeSettings, UserSettings};
 pub use table::TableSettings;
 
 use schemars::JsonSchema;

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::serve::{ServeSettings, UserSettings};
+
 /// `laguna.yml`: where the lake is and how the project runs.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -36,13 +38,13 @@ pub struct ProjectSettings {
     /// Who may read what.
     pub roles: Option<Value>,
     /// Who may log in.
-    pub users: Option<Value>,
+    pub users: BTreeMap<String, UserSettings>,
     /// Ways to reach people.
     pub channels: Option<Value>,
     /// Which incidents reach whom.
     pub alerts: Option<Value>,
     /// Settings of `laguna serve`.
-    pub serve: Option<Value>,
+    pub serve: ServeSettings,
     /// Where copies of tables go.
     pub targets: Option<Value>,
     /// Engines that run heavy models.
@@ -56,13 +58,10 @@ pub struct ProjectSettings {
 impl ProjectSettings {
     /// Keys that are set but that this version does not act on yet.
     pub fn unused(&self) -> Vec<&'static str> {
-        let keys: [(&'static str, bool); 10] = [
-            ("schedule", self.schedule.is_some()),
+        let keys: [(&'static str, bool); 7] = [
             ("roles", self.roles.is_some()),
-            ("users", self.users.is_some()),
             ("channels", self.channels.is_some()),
             ("alerts", self.alerts.is_some()),
-            ("serve", self.serve.is_some()),
             ("targets", self.targets.is_some()),
             ("engines", self.engines.is_some()),
             ("executors", self.executors.is_some()),

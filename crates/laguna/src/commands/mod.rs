@@ -11,6 +11,7 @@ mod query;
 mod replay;
 mod rollback;
 mod run;
+mod serve;
 mod validate;
 
 pub use query::{Answering, answer};
@@ -35,6 +36,7 @@ pub async fn dispatch(cli: Cli, printer: &Printer, stop: CancellationToken) -> R
         Command::Init(args) => init::execute(args, printer),
         Command::Run(args) => run::execute(args, global, printer, stop).await,
         Command::Query(args) => query::execute(args, global, printer, stop).await,
+        Command::Serve(args) => serve::execute(args, global, printer, stop).await,
         Command::History(args) => history::execute(args, global, printer).await,
         Command::Diff(args) => diff::execute(args, global, printer).await,
         Command::Rollback(args) => rollback::execute(args, global, printer).await,

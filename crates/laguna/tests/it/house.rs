@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::kit::repository;
 
 /// The rooms; each may depend on those before it.
-const ROOMS: [&str; 8] = [
+const ROOMS: [&str; 9] = [
     "laguna-base",
     "laguna-ingest",
     "laguna-store",
     "laguna-query",
     "laguna-check",
     "laguna-model",
+    "laguna-serve",
     "laguna-run",
     "laguna",
 ];

@@ -1,0 +1,245 @@
+//! Where every statement of every door is answered: one place for limits, access rules, the state of the lake, and the
+//! record of who asked what.
+//!
+//! Statements run on threads of their own, so that a heavy one keeps no door from answering.
+
+mod run;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::scalar::ScalarValue;
+use laguna_base::{Error, Instant, Result};
+use laguna_query::{Engine, LakeTables, Moment, Session};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+use crate::{Caller, Settings};
+
+/// One statement, and who asks it.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// Name of the door.
+    pub door: &'static str,
+    /// The statement.
+    pub sql: String,
+    /// What stands for `$1`, `$2`, …
+    pub params: Vec<ScalarValue>,
+    /// Which state of the lake it reads.
+    pub moment: Moment,
+    /// How long it may run, where that is less than the caller may.
+    pub timeout: Option<Duration>,
+    /// Rows that it may answer with, where that is less than the caller may.
+    pub max_rows: Option<u64>,
+    /// Ends it.
+    pub cancel: CancellationToken,
+}
+
+impl Ask {
+    /// A statement about the lake as it is now, without parameters and without limits of its own.
+    pub fn new(caller: Arc<Caller>, door: &'static str, sql: impl Into<String>) -> Ask {
+        Ask {
+            caller,
+            door,
+            sql: sql.into(),
+            params: Vec::new(),
+            moment: Moment::Now,
+            timeout: None,
+            max_rows: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+/// What a statement answers with, as its rows come.
+pub struct Answer {
+    /// Columns.
+    pub schema: SchemaRef,
+    /// The release that is read; `None` before the first.
+    pub release: Option<u64>,
+    /// The rows. Dropping the stream ends the statement.
+    pub rows: SendableRecordBatchStream,
+}
+
+/// What is known of a statement before it runs.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Columns of the answer.
+    pub schema: SchemaRef,
+    /// Types of `$1`, `$2`, … as far as the statement tells them.
+    pub parameters: Vec<Option<DataType>>,
+}
+
+/// One statement that has ended, for the record.
+#[derive(Debug, Clone)]
+pub struct QueryRecord {
+    /// When it arrived.
+    pub started: Instant,
+    /// Who asked.
+    pub user: String,
+    /// In which role.
+    pub role: String,
+    /// Through which door.
+    pub door: &'static str,
+    /// The statement.
+    pub sql: String,
+    /// The release that it read.
+    pub release: Option<u64>,
+    /// Rows given out.
+    pub rows: u64,
+    /// Bytes of the rows in memory.
+    pub bytes: u64,
+    /// From its arrival to its last row.
+    pub seconds: f64,
+    /// `ok`, or the word of the error's kind.
+    pub outcome: &'static str,
+    /// The error's sentence.
+    pub message: Option<String>,
+    /// Whether the rows were kept from an earlier answer.
+    pub cached: bool,
+}
+
+/// Where statements are answered. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    timeout: Duration,
+    max_rows: Option<u64>,
+    slots: Arc<Semaphore>,
+    roles: Mutex<HashMap<String, Arc<Semaphore>>>,
+    metrics: Metrics,
+    record: Option<mpsc::UnboundedSender<QueryRecord>>,
+    /// Statements that have not ended.
+    active: watch::Sender<usize>,
+    /// Ends all of them.
+    end: CancellationToken,
+    work: Work,
+}
+
+/// The threads on which statements run.
+struct Work(Option<Runtime>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Waiting for threads inside another runtime is not allowed.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Desk {
+    /// A desk over `engine`. What ends is told to `record`.
+    pub fn new(
+        engine: Engine,
+        settings: &Settings,
+        metrics: Metrics,
+        record: Option<mpsc::UnboundedSender<QueryRecord>>,
+    ) -> Result<Desk> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("statement")
+            .thread_stack_size(16 << 20)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::storage("the system gives no threads").caused_by(error))?;
+        Ok(Desk {
+            inner: Arc::new(Inner {
+                engine,
+                timeout: settings.timeout,
+                max_rows: settings.max_rows,
+                slots: Arc::new(Semaphore::new(settings.concurrency)),
+                roles: Mutex::default(),
+                metrics,
+                record,
+                active: watch::channel(0).0,
+                end: CancellationToken::new(),
+                work: Work(Some(runtime)),
+            }),
+        })
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Starts a statement; answers when its columns are known and its first rows are on their way.
+    pub async fn answer(&self, ask: Ask) -> Result<Answer> {
+        run::answer(&self.inner, ask).await
+    }
+
+    /// Plans a statement without running it.
+    pub async fn prepare(&self, caller: &Arc<Caller>, sql: &str, moment: &Moment) -> Result<Prepared> {
+        let (inner, caller, sql, moment) =
+            (self.inner.clone(), caller.clone(), sql.to_string(), moment.clone());
+        run::on(&self.inner, async move {
+            let (session, _) = inner.session(&caller, &moment).await?;
+            let plan = session.plan(&sql).await?;
+            let schema = Arc::new(plan.schema().as_arrow().clone());
+            let types = plan.get_parameter_types().map_err(laguna_query::translate)?;
+            // `$1` is the first, whatever the order in which they stand.
+            let number = |name: &String| name.trim_start_matches('$').parse::<usize>().ok();
+            let count = types.keys().filter_map(number).max().unwrap_or(0);
+            let mut parameters = vec![None; count];
+            for (name, data_type) in types {
+                if let Some(place) =
+                    number(&name).and_then(|number| parameters.get_mut(number.wrapping_sub(1)))
+                {
+                    *place = data_type;
+                }
+            }
+            Ok(Prepared { schema, parameters })
+        })
+        .await
+    }
+
+    /// A session of `caller` at `moment`, for what is no statement of the caller's: pages and catalogs.
+    pub async fn session(&self, caller: &Caller, moment: &Moment) -> Result<Session> {
+        self.inner.session(caller, moment).await.map(|(session, _)| session)
+    }
+
+    /// Waits until no statement runs.
+    pub async fn idle(&self) {
+        let mut active = self.inner.active.subscribe();
+        // The sender lives as long as `self`.
+        let _ = active.wait_for(|active| *active == 0).await;
+    }
+
+    /// Ends all statements that run.
+    pub fn end(&self) {
+        self.inner.end.cancel();
+    }
+}
+
+impl Inner {
+    async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Option<u64>)> {
+        let lake = self.engine.lake();
+        let tables = LakeTables::at(lake, moment.clone()).await?;
+        let release = tables.release().map(|release| release.number);
+        let now = match moment {
+            Moment::AsOf(at) => *at,
+            _ => lake.clock().now(),
+        };
+        Ok((self.engine.session_for(Arc::new(tables), now, &caller.access), release))
+    }
+
+    /// Where statements of this role wait for each other; `None` without a limit.
+    fn role_slots(&self, caller: &Caller) -> Option<Arc<Semaphore>> {
+        let limit = caller.limits.concurrency?;
+        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots =
+            roles.entry(caller.role.clone()).or_insert_with(|| Arc::new(Semaphore::new(limit.max(1))));
+        Some(slots.clone())
+    }
+}

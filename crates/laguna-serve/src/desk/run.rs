@@ -1,0 +1,233 @@
+//! One statement from its arrival to its last row: waits for its turn, runs on the statements' threads, and ends by
+//! itself, by its limits, or because nobody wants its rows any more.
+
+use std::sync::Arc;
+use std::time::Instant as Stopwatch;
+
+use arrow::array::RecordBatch;
+use datafusion::common::ParamValues;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
+use laguna_base::{Error, Instant, Result};
+use laguna_query::{QueryResult, errors, translate};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::{Answer, Ask, Inner, QueryRecord};
+use crate::metrics::{ByDoor, Statement};
+
+/// Batches that are computed before somebody takes them.
+const AHEAD: usize = 2;
+
+/// What is told when the columns are known.
+type Header = (arrow::datatypes::SchemaRef, Option<u64>);
+
+/// Rows on their way; `None` is the end of all rows.
+type Batches = mpsc::Sender<Result<Option<RecordBatch>>>;
+
+/// Runs `work` on the statements' threads.
+pub(super) async fn on<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let Some(runtime) = &inner.work.0 else { return Err(died()) };
+    match runtime.spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(died().caused_by(error)),
+    }
+}
+
+fn died() -> Error {
+    Error::internal("the statement died").hint("this is a defect of Laguna; the others go on")
+}
+
+/// See [`super::Desk::answer`].
+pub(super) async fn answer(inner: &Arc<Inner>, ask: Ask) -> Result<Answer> {
+    let (header, columns) = oneshot::channel::<Result<Header>>();
+    let (batches, mut received) = mpsc::channel::<Result<Option<RecordBatch>>>(AHEAD);
+    let Some(runtime) = &inner.work.0 else { return Err(died()) };
+    let task = Task::new(inner.clone(), ask);
+    let running = runtime.spawn(task.run(header, batches));
+    let (schema, release) = match columns.await {
+        Ok(header) => header?,
+        // The task has ended without a word: it panicked.
+        Err(_) => return Err(running.await.err().map_or_else(died, |error| died().caused_by(error))),
+    };
+    let mut done = false;
+    let rows = stream::poll_fn(move |context| {
+        if done {
+            return std::task::Poll::Ready(None);
+        }
+        let next = std::task::ready!(received.poll_recv(context));
+        std::task::Poll::Ready(match next {
+            Some(Ok(Some(batch))) => Some(Ok(batch)),
+            Some(Ok(None)) => {
+                done = true;
+                None
+            }
+            Some(Err(error)) => {
+                done = true;
+                Some(Err(errors::external(error)))
+            }
+            // Rows that end without saying so are not all of them.
+            None => {
+                done = true;
+                Some(Err(errors::external(died())))
+            }
+        })
+    });
+    Ok(Answer {
+        schema: schema.clone(),
+        release,
+        rows: Box::pin(RecordBatchStreamAdapter::new(schema, rows)),
+    })
+}
+
+/// A statement on its way, and what is told of it at the end, however it ends.
+struct Task {
+    inner: Arc<Inner>,
+    ask: Ask,
+    started: Instant,
+    stopwatch: Stopwatch,
+    release: Option<u64>,
+    rows: u64,
+    bytes: u64,
+    error: Option<(&'static str, String)>,
+    /// Set when the end is one that was meant.
+    ended: bool,
+}
+
+impl Task {
+    fn new(inner: Arc<Inner>, ask: Ask) -> Task {
+        inner.active.send_modify(|active| *active += 1);
+        let started = inner.engine.lake().clock().now();
+        let stopwatch = Stopwatch::now();
+        Task { inner, ask, started, stopwatch, release: None, rows: 0, bytes: 0, error: None, ended: false }
+    }
+
+    async fn run(mut self, header: oneshot::Sender<Result<Header>>, batches: Batches) {
+        let mut header = Some(header);
+        let limits = self.ask.caller.limits;
+        let timeout = [Some(limits.timeout.unwrap_or(self.inner.timeout)), self.ask.timeout];
+        let timeout = timeout.into_iter().flatten().min().unwrap_or(self.inner.timeout);
+        let (cancel, end) = (self.ask.cancel.clone(), self.inner.end.clone());
+        let outcome = tokio::select! {
+            outcome = self.work(&mut header, &batches) => outcome,
+            () = cancel.cancelled() => Err(cancelled()),
+            () = end.cancelled() => Err(Error::interrupted().sqlstate("57P01").hint("the server stops")),
+            () = tokio::time::sleep(timeout) => Err(Error::exhausted(format!(
+                "the statement ran longer than {} s", timeout.as_secs_f64()
+            ))
+            .sqlstate("57014")
+            .hint("select less, or raise `timeout` of the role or of `serve:`")),
+            () = batches.closed() => Err(cancelled()),
+        };
+        self.ended = true;
+        if let Err(error) = outcome {
+            self.error = Some((error.kind().as_str(), error.to_string()));
+            match header.take() {
+                Some(header) => drop(header.send(Err(error))),
+                None => drop(batches.send(Err(error)).await),
+            }
+        }
+    }
+
+    async fn work(
+        &mut self,
+        header: &mut Option<oneshot::Sender<Result<Header>>>,
+        batches: &Batches,
+    ) -> Result<()> {
+        let _turn = self.turn().await?;
+        self.inner.metrics.running.inc();
+        let _running = Running(self.inner.clone());
+        let (session, release) = self.inner.session(&self.ask.caller, &self.ask.moment).await?;
+        self.release = release;
+        let mut plan = session.plan(&self.ask.sql).await?;
+        if !self.ask.params.is_empty() {
+            let params = ParamValues::from(self.ask.params.clone());
+            plan = plan.with_param_values(params).map_err(translate)?;
+        }
+        let QueryResult { schema, mut stream, .. } = session.execute_plan(&plan).await?;
+        if let Some(header) = header.take() {
+            let _ = header.send(Ok((schema, release)));
+        }
+        let limits = [self.ask.caller.limits.max_rows, self.inner.max_rows, self.ask.max_rows];
+        let most = limits.into_iter().flatten().min();
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(translate)?;
+            self.rows += batch.num_rows() as u64;
+            self.bytes += batch.get_array_memory_size() as u64;
+            if most.is_some_and(|most| self.rows > most) {
+                let most = most.unwrap_or_default();
+                return Err(Error::exhausted(format!("the statement answers with more than {most} rows"))
+                    .sqlstate("54000")
+                    .hint("add LIMIT, or aggregate"));
+            }
+            if batch.num_rows() > 0 && batches.send(Ok(Some(batch))).await.is_err() {
+                return Err(cancelled());
+            }
+        }
+        batches.send(Ok(None)).await.map_err(|_| cancelled())
+    }
+
+    /// Waits until the statement may run.
+    async fn turn(&self) -> Result<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)> {
+        let waiting = &self.inner.metrics.waiting;
+        waiting.inc();
+        let role = match self.inner.role_slots(&self.ask.caller) {
+            Some(slots) => Some(acquire(slots).await),
+            None => None,
+        };
+        let all = acquire(self.inner.slots.clone()).await;
+        waiting.dec();
+        Ok((all?, role.transpose()?))
+    }
+}
+
+async fn acquire(slots: Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+    slots.acquire_owned().await.map_err(|error| Error::internal("no statement may run").caused_by(error))
+}
+
+fn cancelled() -> Error {
+    Error::new(laguna_base::ErrorKind::Interrupted, "the statement was cancelled").sqlstate("57014")
+}
+
+struct Running(Arc<Inner>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.metrics.running.dec();
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.error = Some(("internal", "the statement died".to_string()));
+        }
+        let door = self.ask.door;
+        let outcome = self.error.as_ref().map_or("ok", |(word, _)| word);
+        let seconds = self.stopwatch.elapsed().as_secs_f64();
+        let metrics = &self.inner.metrics;
+        metrics.statements.get_or_create(&Statement { door, outcome }).inc();
+        metrics.seconds.get_or_create(&ByDoor { door }).observe(seconds);
+        metrics.rows.get_or_create(&ByDoor { door }).inc_by(self.rows);
+        if let Some(record) = &self.inner.record {
+            // Who listens may have gone while the server stops.
+            let _ = record.send(QueryRecord {
+                started: self.started,
+                user: self.ask.caller.user.clone(),
+                role: self.ask.caller.role.clone(),
+                door,
+                sql: std::mem::take(&mut self.ask.sql),
+                release: self.release,
+                rows: self.rows,
+                bytes: self.bytes,
+                seconds,
+                outcome,
+                message: self.error.take().map(|(_, message)| message),
+                cached: false,
+            });
+        }
+        self.inner.active.send_modify(|active| *active -= 1);
+    }
+}

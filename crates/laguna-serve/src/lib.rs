@@ -1,0 +1,27 @@
+//! Who is asking? Postgres wire, Flight SQL, HTTP and pages: doors to one lake in one process.
+//!
+//! A door speaks its protocol and nothing else: it learns from [`identity`] who is there and brings every statement to the
+//! [`desk`], where limits, access rules, the state of the lake and the record of who asked what are the same for all.
+
+pub mod caller;
+pub mod desk;
+pub mod door;
+pub mod identity;
+pub mod metrics;
+pub mod server;
+pub mod settings;
+mod tls;
+
+pub use caller::{Caller, Limits};
+pub use desk::{Answer, Ask, Desk, Prepared};
+pub use door::{Core, Door};
+pub use identity::Identities;
+pub use server::Server;
+pub use settings::Settings;
+
+use std::sync::Arc;
+
+/// Every door, in the order in which they are told.
+pub fn doors() -> Vec<Arc<dyn Door>> {
+    vec![]
+}

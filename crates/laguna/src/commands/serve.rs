@@ -1,0 +1,80 @@
+//! `laguna serve`: the doors, and the project's schedules, in one process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use laguna_base::settings::serve::Door;
+use laguna_base::{Result, SystemClock};
+use laguna_model::Project;
+use laguna_query::{Engine, EngineOptions};
+use laguna_serve::metrics::Metrics;
+use laguna_serve::{Core, Desk, Identities, Server, Settings};
+use laguna_store::Lake;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{check_sources, load_options, project_dir};
+use crate::cli::{Global, ServeArgs};
+use crate::printer::Printer;
+
+/// Serves until a signal.
+pub async fn execute(
+    args: &ServeArgs,
+    global: &Global,
+    printer: &Printer,
+    stop: CancellationToken,
+) -> Result<u8> {
+    let dir = project_dir(global)?;
+    let options = load_options(global)?;
+    let mut service = Project::service(&dir, &options)?;
+    for (typed, setting) in [
+        (&args.postgres, &mut service.serve.postgres),
+        (&args.flight, &mut service.serve.flight),
+        (&args.http, &mut service.serve.http),
+    ] {
+        match typed.as_deref() {
+            None => {}
+            Some("false") => *setting = Door::Open(false),
+            Some(address) => *setting = Door::At(address.to_string()),
+        }
+    }
+    let project = load(&dir, global, printer)?;
+    let has_users = !service.users.is_empty() || service.serve.oidc.is_some();
+    let settings = Settings::resolve(&dir, &service.serve, has_users)?;
+    let identities = Identities::new(&service.users, &BTreeMap::new())?;
+    let lake = Lake::open(&project.lake, &project.storage, Arc::new(SystemClock)).await?;
+    let engine = Engine::new(lake, EngineOptions { memory: settings.memory, parallel: None })?
+        .with_timezone(project.timezone);
+    let metrics = Metrics::default();
+    let desk = Desk::new(engine, &settings, metrics.clone(), None)?;
+    let (_projects, project) = watch::channel(Arc::new(project));
+    let core = Core { desk, identities, metrics, tls: settings.tls.clone(), project };
+    let server = Server::bind(core, &settings, laguna_serve::doors()).await?;
+    announce(&server, printer)?;
+    server.run(stop).await?;
+    Ok(0)
+}
+
+fn load(dir: &Path, global: &Global, printer: &Printer) -> Result<Project> {
+    let project = Project::load(dir, &load_options(global)?)?;
+    check_sources(&project)?;
+    for warning in &project.warnings {
+        printer.warning(&warning.to_string());
+    }
+    Ok(project)
+}
+
+/// Says where the doors are: programs read the line, people too.
+fn announce(server: &Server, printer: &Printer) -> Result<()> {
+    let addresses = server.addresses();
+    if printer.json {
+        let doors: BTreeMap<&str, String> =
+            addresses.iter().map(|(name, address)| (*name, address.to_string())).collect();
+        return printer.json_line(&serde_json::json!({"event": "listening", "doors": doors}));
+    }
+    for (name, address) in addresses {
+        printer.say(&format!("{name:<10}{address}"));
+    }
+    Ok(())
+}
