@@ -23,7 +23,7 @@ pub mod timetravel;
 pub use access::Access;
 pub use engine::{Engine, EngineOptions};
 pub use errors::{in_file, in_file_at, translate, with_text};
-pub use lake_tables::{LakeTables, Moment};
+pub use lake_tables::{LakeTables, Moment, Reads};
 pub use predicate::Predicate;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
