@@ -10,8 +10,8 @@ use laguna_base::{Result, TableName, Tier};
 use laguna_query::{Access, Resolved, Session, Tables};
 use proptest::prelude::*;
 
-use super::access::{provider, rules, said};
-use super::tables::engine;
+use super::{provider, rules, said};
+use crate::tables::engine;
 
 /// The key, a masked text, a text, a number that may be zero, a text that may be a number, whether the row is seen.
 type Row = (i64, Option<String>, String, i64, String, bool);
@@ -51,13 +51,16 @@ fn session(batch: RecordBatch, access: &Access) -> Session {
     engine().session_for(Arc::new(tables), "2026-11-22T06:00:00Z".parse().unwrap(), access)
 }
 
+/// What a row holds beside its key.
+type Values = (Option<String>, String, i64, String);
+
 /// A row that is not seen holds what makes statements fail.
-fn row(seen: bool) -> impl Strategy<Value = (Option<String>, String, i64, String)> {
+fn row(seen: bool) -> impl Strategy<Value = Values> {
     let code = if seen { "[0-9]{1,3}" } else { "[0-9]{0,2}[a-z]{0,2}" };
     (proptest::option::of("[a-d]{1,2}"), "[a-d]{1,2}", if seen { 0i64..9 } else { 0i64..2 }, code)
 }
 
-fn numbered(id: i64, row: (Option<String>, String, i64, String), seen: bool) -> Row {
+fn numbered(id: i64, row: Values, seen: bool) -> Row {
     (id, row.0, row.1, row.2, row.3, seen)
 }
 
@@ -208,7 +211,7 @@ proptest! {
     ) {
         let visible: Vec<Row> =
             seen.into_iter().enumerate().map(|(id, row)| numbered(id as i64, row, true)).collect();
-        let among = |hidden: Vec<(usize, (Option<String>, String, i64, String))>, mut rows: Vec<Row>| {
+        let among = |hidden: Vec<(usize, Values)>, mut rows: Vec<Row>| {
             for (id, (place, row)) in hidden.into_iter().enumerate() {
                 rows.insert(place.min(rows.len()), numbered(100 + id as i64, row, false));
             }
