@@ -9,6 +9,7 @@ pub mod door;
 pub mod http;
 pub mod identity;
 pub mod metrics;
+pub mod pages;
 pub mod server;
 pub mod settings;
 mod tls;

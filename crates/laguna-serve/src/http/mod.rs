@@ -51,6 +51,7 @@ pub fn router(core: State, stop: CancellationToken) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .merge(crate::pages::router())
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::wrong_method);
     layers::around(routes, &core, stop).with_state(core)
