@@ -227,25 +227,32 @@ async fn own_columns(sight: &Sight, name: &TableName) -> Result<Vec<String>> {
     }
 }
 
-/// The columns that hang together with those of `name`: before them, and behind them.
-fn connected(name: &TableName, own: &[String], flows: &BTreeSet<(Origin, Origin)>) -> BTreeSet<Origin> {
-    let start: BTreeSet<Origin> =
-        own.iter().map(|column| Origin { table: name.clone(), column: column.clone() }).collect();
-    let mut all = start.clone();
-    for forwards in [true, false] {
-        let mut seen = start.clone();
-        let mut queue: Vec<Origin> = start.iter().cloned().collect();
-        while let Some(at) = queue.pop() {
-            for (from, to) in flows {
-                let (near, far) = if forwards { (from, to) } else { (to, from) };
-                if *near == at && seen.insert(far.clone()) {
-                    queue.push(far.clone());
-                }
-            }
-        }
-        all.extend(seen);
+/// The columns that hang together with those of the table itself, before them and behind them, each with the middle of
+/// the places that those have: whoever draws them in that order crosses few lines.
+fn connected(own: &[Origin], flows: &BTreeSet<(Origin, Origin)>) -> BTreeMap<Origin, f64> {
+    let mut sides: [BTreeMap<&Origin, Vec<&Origin>>; 2] = Default::default();
+    for (from, to) in flows {
+        sides[0].entry(from).or_default().push(to);
+        sides[1].entry(to).or_default().push(from);
     }
-    all
+    let mut places: BTreeMap<&Origin, (usize, usize)> = BTreeMap::new();
+    for (place, start) in own.iter().enumerate() {
+        let mut found = BTreeSet::from([start]);
+        for side in &sides {
+            let mut seen = BTreeSet::from([start]);
+            let mut queue = vec![start];
+            while let Some(at) = queue.pop() {
+                queue.extend(side.get(at).into_iter().flatten().filter(|next| seen.insert(next)));
+            }
+            found.extend(seen);
+        }
+        for origin in found {
+            let (sum, count) = places.entry(origin).or_default();
+            *sum += place;
+            *count += 1;
+        }
+    }
+    places.into_iter().map(|(origin, (sum, count))| (origin.clone(), sum as f64 / count as f64)).collect()
 }
 
 fn drawn(
@@ -255,14 +262,18 @@ fn drawn(
     name: &TableName,
     own: &[String],
 ) -> Svg {
-    let kept = connected(name, own, flows);
+    let own: Vec<Origin> =
+        own.iter().map(|column| Origin { table: name.clone(), column: column.clone() }).collect();
+    let kept = connected(&own, flows);
     let mut ids: BTreeMap<&Origin, usize> = BTreeMap::new();
     let mut nodes = Vec::new();
     for table in tables {
-        let mut columns: Vec<&Origin> = kept.iter().filter(|origin| origin.table == *table).collect();
-        if table == name {
-            // In the order of the table.
-            columns.sort_by_key(|origin| own.iter().position(|column| *column == origin.column));
+        let mut columns: Vec<&Origin> = match table == name {
+            true => own.iter().collect(),
+            false => kept.keys().filter(|origin| origin.table == *table).collect(),
+        };
+        if table != name {
+            columns.sort_by(|a, b| kept[*a].total_cmp(&kept[*b]));
         }
         let hidden = columns.len().saturating_sub(COLUMNS);
         let mut rows = Vec::new();
@@ -291,4 +302,35 @@ fn drawn(
     }
     let joined = flows.iter().filter_map(|(from, to)| Some((*ids.get(from)?, *ids.get(to)?))).collect();
     draw::graph(&layout::place(nodes, &between, &joined), &format!("Lineage of {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_hang_together_along_the_flow_only() {
+        let origin = |text: &str| {
+            let (table, column) = text.rsplit_once('.').unwrap();
+            Origin { table: table.parse().unwrap(), column: column.to_string() }
+        };
+        let flow = |from: &str, to: &str| (origin(from), origin(to));
+        let flows = BTreeSet::from([
+            flow("raw.a.x", "sanitized.b.x"),
+            flow("raw.a.y", "sanitized.b.y"),
+            flow("sanitized.b.x", "enhanced.c.sum"),
+            flow("sanitized.b.y", "enhanced.c.sum"),
+            // A sibling: made of the same column, and neither before nor behind.
+            flow("raw.a.x", "sanitized.sibling.x"),
+        ]);
+        let own = [origin("sanitized.b.x"), origin("sanitized.b.y")];
+        let found: Vec<String> = connected(&own, &flows)
+            .into_iter()
+            .map(|(origin, place)| format!("{}.{} {place}", origin.table, origin.column))
+            .collect();
+        assert_eq!(
+            found,
+            ["raw.a.x 0", "raw.a.y 1", "sanitized.b.x 0", "sanitized.b.y 1", "enhanced.c.sum 0.5"]
+        );
+    }
 }
