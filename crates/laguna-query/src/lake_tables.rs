@@ -332,7 +332,7 @@ fn shared(snapshot: Arc<Snapshot>) -> Resolved {
 }
 
 /// The table whose rows `quarantine.<tier>_<table>` keeps.
-fn quarantined(name: &TableName) -> Option<TableName> {
+pub(crate) fn quarantined(name: &TableName) -> Option<TableName> {
     let (tier, table) = name.table.split_once('_')?;
     TableName::new(tier.parse().ok()?, table).ok()
 }

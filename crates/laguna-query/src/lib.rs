@@ -12,6 +12,7 @@ mod catalog;
 mod functions;
 mod guard;
 mod lake_tables;
+mod lineage;
 mod system;
 
 pub mod errors;
@@ -20,10 +21,11 @@ pub mod predicate;
 pub mod script;
 pub mod timetravel;
 
-pub use access::Access;
+pub use access::{Access, RoleRules};
 pub use engine::{Engine, EngineOptions};
 pub use errors::{in_file, in_file_at, translate, with_text};
 pub use lake_tables::{LakeTables, Moment, Reads};
+pub use lineage::{Lineage, Origin, lineage};
 pub use predicate::Predicate;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};

@@ -6,8 +6,10 @@
 pub mod caller;
 pub mod desk;
 pub mod door;
+pub mod http;
 pub mod identity;
 pub mod metrics;
+pub mod pages;
 pub mod server;
 pub mod settings;
 mod tls;
@@ -23,5 +25,5 @@ use std::sync::Arc;
 
 /// Every door, in the order in which they are told.
 pub fn doors() -> Vec<Arc<dyn Door>> {
-    vec![]
+    vec![Arc::new(http::Http)]
 }

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub refused: Family<ByDoor, Counter>,
     /// Background tasks that died and were started again.
     pub restarts: Counter,
+    /// Requests whose handler died.
+    pub panics: Counter,
     registry: std::sync::Arc<Registry>,
 }
 
@@ -76,6 +78,8 @@ impl Default for Metrics {
         registry.register("logins_refused", "logins that were refused", refused.clone());
         let restarts = Counter::default();
         registry.register("restarts", "background tasks that died and were started again", restarts.clone());
+        let panics = Counter::default();
+        registry.register("panics", "requests whose handler died", panics.clone());
         Metrics {
             statements,
             seconds,
@@ -88,6 +92,7 @@ impl Default for Metrics {
             connections,
             refused,
             restarts,
+            panics,
             registry: std::sync::Arc::new(registry),
         }
     }

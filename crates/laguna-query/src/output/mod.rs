@@ -83,6 +83,28 @@ pub struct Layout {
     pub width: Option<u16>,
 }
 
+/// The values of a batch as the text of [`Format::Csv`], column by column; `None` is null.
+pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for array in batch.columns() {
+        let encoder = encoder(array.as_ref(), Style::Text).map_err(|error| match Trouble::from(error) {
+            Trouble::Error(error) => error,
+            Trouble::Closed => Error::internal("memory was closed"),
+        })?;
+        let mut bytes = Vec::new();
+        let value = |row| {
+            if encoder.is_null(row) {
+                return None;
+            }
+            bytes.clear();
+            encoder.write(row, &mut bytes);
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        columns.push((0..batch.num_rows()).map(value).collect());
+    }
+    Ok(columns)
+}
+
 /// Writes the rows of `stream` to `out` and returns how many there were.
 pub async fn write(
     mut stream: SendableRecordBatchStream,

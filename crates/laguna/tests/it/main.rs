@@ -1,5 +1,6 @@
 //! End-to-end tests of the command line.
 
+mod browser;
 mod building;
 mod check;
 mod forget;
@@ -9,6 +10,7 @@ mod kill;
 mod kit;
 mod landing;
 mod maintain;
+mod pages;
 mod reference;
 mod replay;
 mod servers;
