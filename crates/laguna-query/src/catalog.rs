@@ -18,7 +18,7 @@ use laguna_store::Lake;
 
 use crate::errors::{external, translate};
 use crate::session::plan_in;
-use crate::{Resolved, Tables, timetravel};
+use crate::{Listing, Resolved, Surroundings, Tables, timetravel};
 
 /// The one catalog.
 pub(crate) const CATALOG: &str = "laguna";
@@ -41,6 +41,8 @@ pub(crate) struct Names {
     pub(crate) tables: Arc<dyn Tables>,
     pub(crate) now: Instant,
     pub(crate) zone: chrono_tz::Tz,
+    /// What is around the lake; views are planned without it.
+    pub(crate) around: Option<Arc<Surroundings>>,
     opened: RwLock<Opened>,
     local: RwLock<HashMap<String, Arc<dyn TableProvider>>>,
     listed: OnceLock<BTreeMap<String, Vec<String>>>,
@@ -66,10 +68,20 @@ impl Names {
             tables,
             now,
             zone,
+            around: None,
             opened: RwLock::default(),
             local: RwLock::default(),
             listed: OnceLock::new(),
         }
+    }
+
+    /// The same names with what is around the lake.
+    pub(crate) fn within(self, around: Option<Arc<Surroundings>>) -> Self {
+        let base = match &around {
+            Some(around) => around.world.base(&self.base),
+            None => self.base,
+        };
+        Names { base, around, ..self }
     }
 
     pub(crate) fn register(&self, name: &str, provider: Arc<dyn TableProvider>) {
@@ -85,8 +97,18 @@ impl Names {
     ) -> Result<Option<Arc<dyn TableProvider>>> {
         if schema == LOCAL {
             // What a session registers is not seen inside the lake's views.
-            let local = self.local.read().unwrap_or_else(PoisonError::into_inner);
-            return Ok(local.get(table).filter(|_| depth == 0).cloned());
+            if depth > 0 {
+                return Ok(None);
+            }
+            let local =
+                self.local.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
+            return match (local, &self.around) {
+                (None, Some(around)) => self.on_path(table, around).await,
+                (local, _) => Ok(local),
+            };
+        }
+        if let Some(around) = self.around.as_ref().filter(|around| depth == 0 && around.has(schema)) {
+            return Ok(around.table(schema, table, &Listing { names: self.clone() }));
         }
         let key = (schema.to_string(), table.to_string());
         if let Some(known) = self.opened.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
@@ -99,6 +121,22 @@ impl Names {
         };
         self.opened.write().unwrap_or_else(PoisonError::into_inner).insert(key, provider.clone());
         Ok(provider)
+    }
+
+    /// The first table of this name along the path of an unqualified name.
+    fn on_path<'a>(
+        self: &'a Arc<Self>,
+        table: &'a str,
+        around: &'a Surroundings,
+    ) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>>> {
+        Box::pin(async move {
+            for schema in around.search_path.iter().filter(|schema| *schema != LOCAL) {
+                if let Some(found) = self.open(schema, table, 0).await? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        })
     }
 
     async fn resolve(&self, schema: &str, table: &str) -> Result<Option<Resolved>> {
@@ -300,7 +338,10 @@ impl CatalogProvider for Catalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let known = name == LOCAL || self.schema_names().iter().any(|schema| schema == name);
+        let around = self.names.around.as_ref().filter(|_| self.depth == 0);
+        let known = name == LOCAL
+            || around.is_some_and(|around| around.has(name))
+            || self.schema_names().iter().any(|schema| schema == name);
         known.then(|| Arc::new(Schema { catalog: self.clone(), schema: name.to_string() }) as _)
     }
 }

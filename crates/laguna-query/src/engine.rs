@@ -14,7 +14,7 @@ use laguna_base::{Error, Instant, Result};
 use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, LOCAL};
-use crate::{Access, Session, Tables, functions, translate};
+use crate::{Access, Session, Surroundings, Tables, functions, translate};
 
 /// Share of the machine's memory that statements may use together, when nothing is said.
 const MEMORY_SHARE: f64 = 0.6;
@@ -78,13 +78,25 @@ impl Engine {
 
     /// A session in which names mean what `tables` says and `now()` answers `now`.
     pub fn session(&self, tables: Arc<dyn Tables>, now: Instant) -> Session {
-        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone)
+        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone, None)
     }
 
     /// A session as [`Engine::session`] makes, of somebody who may read what `access` says.
     pub fn session_for(&self, tables: Arc<dyn Tables>, now: Instant, access: &Access) -> Session {
         let _ = access;
         self.session(tables, now)
+    }
+
+    /// A session as [`Engine::session_for`] makes, with what the clients of a protocol expect around the lake.
+    pub fn session_in(
+        &self,
+        tables: Arc<dyn Tables>,
+        now: Instant,
+        access: &Access,
+        around: Arc<Surroundings>,
+    ) -> Session {
+        let _ = access;
+        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone, Some(around))
     }
 
     /// A state without any names, for plans that are made by hand.

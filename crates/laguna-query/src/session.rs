@@ -25,7 +25,7 @@ use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
 use crate::errors::{LABEL, translate};
-use crate::{Tables, guard, timetravel};
+use crate::{Surroundings, Tables, guard, timetravel};
 
 const INFORMATION_SCHEMA: &str = "information_schema";
 
@@ -69,8 +69,9 @@ impl Session {
         tables: Arc<dyn Tables>,
         now: Instant,
         zone: Tz,
+        around: Option<Arc<Surroundings>>,
     ) -> Session {
-        let names = Arc::new(Names::new(lake, base, tables, now, zone));
+        let names = Arc::new(Names::new(lake, base, tables, now, zone).within(around));
         let state = state_in(&names, 0);
         Session { names, state }
     }
@@ -208,7 +209,8 @@ async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: u
             reference.schema().is_some() || !functions.contains_key(&reference.table().to_lowercase())
         });
     }
-    if references.iter().any(|reference| reference.schema() == Some(INFORMATION_SCHEMA)) {
+    let lists = |reference: &TableReference| reference.schema() == Some(INFORMATION_SCHEMA);
+    if names.around.is_none() && references.iter().any(lists) {
         names.list().await?;
     }
     // Tables are opened side by side; the planner then finds them in the session's memory.
@@ -265,12 +267,14 @@ async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: 
             None => Err(unqualified(names, table).await?),
         };
     };
+    let around = names.around.as_ref().is_some_and(|around| depth == 0 && around.has(schema));
+    // SHOW COLUMNS names all tables of the information schema, whether it has them or not.
     if schema == INFORMATION_SCHEMA {
         return Ok(());
     }
     let schemas: Vec<&str> =
         Tier::ALL.iter().map(|tier| tier.as_str()).chain([STAGED, INFORMATION_SCHEMA]).collect();
-    if !schemas.contains(&schema) {
+    if !around && !schemas.contains(&schema) {
         return Err(
             Error::project(format!("there is no schema `{schema}`")).hint(suggest::hint(schema, &schemas))
         );
