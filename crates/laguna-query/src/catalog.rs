@@ -100,8 +100,7 @@ impl Names {
             if depth > 0 {
                 return Ok(None);
             }
-            let local =
-                self.local.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
+            let local = self.local.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
             return match (local, &self.around) {
                 (None, Some(around)) => self.on_path(table, around).await,
                 (local, _) => Ok(local),

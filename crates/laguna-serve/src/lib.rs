@@ -8,6 +8,7 @@ pub mod desk;
 pub mod door;
 pub mod identity;
 pub mod metrics;
+pub mod postgres;
 pub mod server;
 pub mod settings;
 mod tls;
@@ -23,5 +24,5 @@ use std::sync::Arc;
 
 /// Every door, in the order in which they are told.
 pub fn doors() -> Vec<Arc<dyn Door>> {
-    vec![]
+    vec![Arc::new(postgres::Postgres)]
 }
