@@ -246,6 +246,7 @@ fn check_table_functions(functions: &HashMap<String, (usize, usize)>, state: &Se
     unknown.sort_by_key(|(_, place)| **place);
     let errors = unknown.into_iter().map(|(name, (line, column))| {
         Error::project(format!("there is no table function `{name}`"))
+            .sqlstate("42883")
             .at(LABEL, *line, *column)
             .hint(suggest::hint(name, &known))
     });
@@ -258,6 +259,7 @@ async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: 
         && catalog != CATALOG
     {
         return Err(Error::project(format!("there is no catalog `{catalog}`"))
+            .sqlstate("3D000")
             .hint(format!("tables are called schema.table; the only catalog is `{CATALOG}`")));
     }
     let table = reference.table();
@@ -275,9 +277,9 @@ async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: 
     let schemas: Vec<&str> =
         Tier::ALL.iter().map(|tier| tier.as_str()).chain([STAGED, INFORMATION_SCHEMA]).collect();
     if !around && !schemas.contains(&schema) {
-        return Err(
-            Error::project(format!("there is no schema `{schema}`")).hint(suggest::hint(schema, &schemas))
-        );
+        return Err(Error::project(format!("there is no schema `{schema}`"))
+            .sqlstate("3F000")
+            .hint(suggest::hint(schema, &schemas)));
     }
     match names.open(schema, table, depth).await? {
         Some(_) => Ok(()),
@@ -292,6 +294,7 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
             crate::Pin::Version(version) => format!("in version {version}"),
         };
         return Ok(Error::project(format!("there was no table `{schema}.{base}` {when}"))
+            .sqlstate("42P01")
             .hint("`laguna history` lists the releases and their tables"));
     }
     let known: Vec<String> = if schema == STAGED {
@@ -302,7 +305,7 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
             Err(_) => Vec::new(),
         }
     };
-    let error = Error::project(format!("there is no table `{schema}.{table}`"));
+    let error = Error::project(format!("there is no table `{schema}.{table}`")).sqlstate("42P01");
     if let Some(near) = suggest::nearest(table, &known) {
         return Ok(error.hint(format!("did you mean `{schema}.{near}`?")));
     }
@@ -320,7 +323,11 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
 }
 
 async fn unqualified(names: &Arc<Names>, table: &str) -> Result<Error> {
-    let error = Error::project(format!("the table `{table}` lacks its schema"));
+    let message = match names.around {
+        Some(_) => format!("there is no table `{table}`"),
+        None => format!("the table `{table}` lacks its schema"),
+    };
+    let error = Error::project(message).sqlstate("42P01");
     let all = everywhere(names).await?;
     if let Some(name) = all.iter().find(|name| name.table == table) {
         return Ok(error.hint(format!("did you mean `{name}`?")));

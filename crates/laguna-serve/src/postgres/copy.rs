@@ -41,7 +41,9 @@ impl Form {
             "csv" => self.csv = true,
             "binary" => self.binary = true,
             _ => {
-                return Err(Error::project(format!("COPY format \"{name}\" not recognized")).sqlstate("22023"));
+                return Err(
+                    Error::project(format!("COPY format \"{name}\" not recognized")).sqlstate("22023")
+                );
             }
         }
         Ok(())

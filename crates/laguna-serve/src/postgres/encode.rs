@@ -209,7 +209,9 @@ impl Column {
                 4 => out.put_u32(array.value(row) as u32),
                 _ => out.put_i64(array.value(row)),
             },
-            Column::Big(array) => numeric(&array.value(row).to_string(), 0, out),
+            Column::Big(array) => {
+                out.put_i64(i64::try_from(array.value(row)).map_err(|_| out_of_range("bigint"))?);
+            }
             Column::Single(array) => out.put_f32(array.value(row)),
             Column::Double(array) => out.put_f64(array.value(row)),
             Column::Decimal(array, scale) => numeric(&array.value(row).to_string(), *scale, out),

@@ -115,7 +115,7 @@ fn from_binary(bytes: Bytes, oid: u32) -> Result<ScalarValue> {
     let short = || invalid("incorrect binary data format in a parameter", "22P03");
     let length = bytes.len();
     let mut value = bytes.clone();
-    let mut need = |wanted: usize| if length == wanted { Ok(()) } else { Err(short()) };
+    let need = |wanted: usize| if length == wanted { Ok(()) } else { Err(short()) };
     const MICROS: i64 = 946_684_800_000_000;
     Ok(match oid {
         types::BOOL => {

@@ -46,10 +46,10 @@ pub(super) fn oid(data_type: &DataType) -> u32 {
         DataType::Boolean => BOOL,
         DataType::Int8 | DataType::Int16 | DataType::UInt8 => INT2,
         DataType::Int32 | DataType::UInt16 => INT4,
-        DataType::Int64 => INT8,
+        // Row numbers and ranks of the engine.
+        DataType::Int64 | DataType::UInt64 => INT8,
         DataType::UInt32 => OID,
-        DataType::UInt64
-        | DataType::Decimal32(..)
+        DataType::Decimal32(..)
         | DataType::Decimal64(..)
         | DataType::Decimal128(..)
         | DataType::Decimal256(..) => NUMERIC,

@@ -108,6 +108,15 @@ pub(super) fn is_empty(name: &str) -> bool {
     !FILLED.contains(&name) && relations().iter().any(|relation| relation.name == name)
 }
 
+/// Whether a column of the system is true or false.
+pub(super) fn is_flag(column: &str) -> bool {
+    let name = column.rsplit('.').next().unwrap_or_default().to_lowercase();
+    relations()
+        .iter()
+        .flat_map(|relation| &relation.columns)
+        .any(|(known, of)| *known == name && *of == "bool")
+}
+
 /// Oid of a relation of `pg_catalog`.
 pub(super) fn system_oid(name: &str) -> Option<u32> {
     relations()
