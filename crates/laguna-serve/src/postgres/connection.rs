@@ -229,13 +229,21 @@ impl Connection {
         Ok(())
     }
 
-    fn analyse(&self, sql: &str, oids: Vec<u32>) -> Result<Statement> {
+    fn analyse(&self, sql: &str, mut oids: Vec<u32>) -> Result<Statement> {
         let sql = sql.trim().trim_end_matches(';').to_string();
         let command = command(&sql)?;
-        let headers = match command {
-            Command::Query => rewrite::parse(&sql).map(|parsed| Headers::of(&parsed)).unwrap_or_default(),
-            _ => Headers::default(),
-        };
+        let parsed = if command == Command::Query { rewrite::parse(&sql) } else { None };
+        let headers = parsed.as_ref().map(Headers::of).unwrap_or_default();
+        if sql.contains('$') {
+            for (number, oid) in parsed.as_ref().map(rewrite::casts).unwrap_or_default() {
+                if number > 0 && number <= usize::from(u16::MAX) {
+                    oids.resize(oids.len().max(number), 0);
+                    if oids[number - 1] == 0 {
+                        oids[number - 1] = oid;
+                    }
+                }
+            }
+        }
         Ok(Statement { sql, command, headers, oids, prepared: tokio::sync::OnceCell::new() })
     }
 
@@ -276,7 +284,7 @@ impl Connection {
     }
 
     /// The statement in the engine's words.
-    fn translated(&mut self, sql: &str) -> Result<String> {
+    fn translated(&mut self, sql: &str, values: &[ScalarValue]) -> Result<String> {
         let Some(mut parsed) = rewrite::parse(sql) else { return Ok(sql.to_string()) };
         let concerns = rewrite::concerns(sql);
         if !rewrite::tell_apart(&mut parsed) && !concerns {
@@ -285,6 +293,14 @@ impl Connection {
         if !concerns {
             return Ok(parsed.to_string());
         }
+        let texts: Vec<Option<String>> = values
+            .iter()
+            .map(|value| match value {
+                ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) => text.clone(),
+                _ => None,
+            })
+            .collect();
+        rewrite::fill(&mut parsed, &texts);
         let context = Context {
             variables: &self.variables,
             user: &self.caller.user,
@@ -311,7 +327,7 @@ impl Connection {
             }
             _ => statement.sql.clone(),
         };
-        let sql = self.translated(&sql)?;
+        let sql = self.translated(&sql, &values)?;
         let cancel = self.shared.token(self.pid);
         let mut ask = Ask::new(self.caller.clone(), NAME, sql);
         ask.params = values;
@@ -485,7 +501,7 @@ impl Connection {
             Command::Prepare { sql, .. } => sql.clone(),
             _ => statement.sql.clone(),
         };
-        let sql = self.translated(&sql)?;
+        let sql = self.translated(&sql, &[])?;
         let moment = self.moment().await?;
         let prepared =
             self.shared.core.desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await?;

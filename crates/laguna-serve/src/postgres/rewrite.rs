@@ -75,6 +75,46 @@ pub(super) fn parse(sql: &str) -> Option<Statement> {
     (statements.len() == 1).then(|| statements.remove(0))
 }
 
+/// The types that a statement casts its parameters to, by their numbers from 1.
+pub(super) fn casts(statement: &Statement) -> Vec<(usize, u32)> {
+    let mut casts = Vec::new();
+    let _: ControlFlow<()> = visit_expressions(statement, |expr: &Expr| {
+        if let Expr::Cast { expr, data_type, .. } = expr
+            && let Expr::Value(value) = expr.as_ref()
+            && let Value::Placeholder(name) = &value.value
+            && let Ok(number) = name.trim_start_matches('$').parse()
+            && let Some(oid) = catalog::type_oid(&written_type(data_type))
+        {
+            casts.push((number, oid));
+        }
+        ControlFlow::Continue(())
+    });
+    casts
+}
+
+/// A type's name without its length.
+fn written_type(data_type: &DataType) -> String {
+    let text = data_type.to_string().to_lowercase();
+    match text.strip_suffix("[]") {
+        Some(item) => format!("{item}[]"),
+        None => text.split('(').next().unwrap_or_default().trim().to_string(),
+    }
+}
+
+/// Puts texts in the place of parameters, where a text must be known before the statement runs.
+pub(super) fn fill(statement: &mut Statement, texts: &[Option<String>]) {
+    let _: ControlFlow<()> = visit_expressions_mut(statement, |expr: &mut Expr| {
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &value.value
+            && let Ok(number) = name.trim_start_matches('$').parse::<usize>()
+            && let Some(Some(known)) = texts.get(number.wrapping_sub(1))
+        {
+            *expr = text(known);
+        }
+        ControlFlow::Continue(())
+    });
+}
+
 /// Whether a statement says something that the engine does not understand as PostgreSQL does.
 pub(super) fn concerns(sql: &str) -> bool {
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return false };
@@ -716,7 +756,11 @@ fn constant(expr: &Expr) -> Option<String> {
             _ => None,
         },
         Expr::Nested(inner) => constant(inner),
-        Expr::Cast { expr, data_type, .. } if type_name(data_type) == "text" => constant(expr),
+        Expr::Cast { expr, data_type, .. }
+            if ["text", "varchar", "name"].contains(&type_name(data_type).as_str()) =>
+        {
+            constant(expr)
+        }
         Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } => {
             Some(constant(left)? + &constant(right)?)
         }

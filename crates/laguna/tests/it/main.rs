@@ -9,6 +9,7 @@ mod kill;
 mod kit;
 mod landing;
 mod maintain;
+mod postgres;
 mod reference;
 mod replay;
 mod servers;

@@ -173,7 +173,7 @@ fn class(oid: u32, name: &str, schema: &str, kind: &str, columns: usize) -> Row 
         reltuples: -1i32, relallvisible: 0i32, reltoastrelid: 0u32, relhasindex: false, relisshared: false,
         relpersistence: "p", relkind: kind, relnatts: columns, relchecks: 0i16, relhasrules: false,
         relhastriggers: false, relhassubclass: false, relrowsecurity: false, relforcerowsecurity: false,
-        relispopulated: true, relreplident: "n", relispartition: false, relrewrite: 0u32, relfrozenxid: 0u32,
+        relispopulated: true, relreplident: "d", relispartition: false, relrewrite: 0u32, relfrozenxid: 0u32,
         relminmxid: 0u32,
     }
 }
