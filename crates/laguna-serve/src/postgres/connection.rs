@@ -623,7 +623,7 @@ impl Connection {
         }
         self.begin(name).await?;
         let most = if most == 0 { usize::MAX } else { most };
-        let (count, done) = self.from_portal(name, most, Target::Rows(&formats)).await?;
+        let (count, done) = self.take_rows(name, most, Target::Rows(&formats)).await?;
         match done {
             true => complete(&mut self.wire.out, &format!("SELECT {count}")),
             false => write(&mut self.wire.out, b's', |_| {}),
@@ -632,7 +632,7 @@ impl Connection {
     }
 
     /// Sends rows of a portal that has begun; how many, and whether fewer than `most` were left.
-    async fn from_portal(&mut self, name: &str, most: usize, target: Target<'_>) -> Result<(usize, bool)> {
+    async fn take_rows(&mut self, name: &str, most: usize, target: Target<'_>) -> Result<(usize, bool)> {
         let Some(mut rows) = self.portal(name)?.rows.take() else {
             return Err(Error::internal("a portal has not begun"));
         };
@@ -854,7 +854,7 @@ impl Connection {
             self.describe_rows(&schema, &headers, formats);
         }
         let target = if only_move { Target::Nowhere } else { Target::Rows(formats) };
-        let (count, _) = self.from_portal(name, most.unwrap_or(usize::MAX), target).await?;
+        let (count, _) = self.take_rows(name, most.unwrap_or(usize::MAX), target).await?;
         complete(&mut self.wire.out, &format!("{} {count}", if only_move { "MOVE" } else { "FETCH" }));
         Ok(())
     }

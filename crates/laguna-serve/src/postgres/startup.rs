@@ -68,7 +68,7 @@ async fn enter(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) -> Result<
         CANCEL => {
             let (pid, key) = (body.u32()? as i32, body.u32()?);
             shared.cancel(pid, key);
-            return Ok(None);
+            Ok(None)
         }
         version => {
             let outcome = begin(shared, &mut wire, version, body, from, secure).await;

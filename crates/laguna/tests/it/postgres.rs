@@ -114,6 +114,25 @@ fn drivers_of_python_read_as_from_postgresql() {
 }
 
 #[test]
+fn pgjdbc_reads_as_from_postgresql() {
+    if Command::new("java").arg("-version").output().is_err() {
+        return skip("pgJDBC", "Java is not installed");
+    }
+    let jar = install("pgjdbc", "postgresql.jar", |folder| {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let url = "https://repo1.maven.org/maven2/org/postgresql/postgresql/42.7.8/postgresql-42.7.8.jar";
+        run(Command::new("curl").args(["-sSf", "-o"]).arg(folder.join("postgresql.jar")).arg(url))
+    });
+    let Some(jar) = jar else { return };
+    let served = serve(orders(""));
+    let source = repository().join("tests/clients/PostgresDoor.java");
+    let mut java = Command::new("java");
+    java.arg("-cp").arg(jar).arg(source).arg(served.port.to_string());
+    let output = java.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn psql_describes_reads_and_copies() {
     let served = serve(orders(""));
     let lines = "\\d enhanced.orders\n\\dt enhanced.*\n\\copy (select id, customer from orders order by 1) to stdout csv\n\
