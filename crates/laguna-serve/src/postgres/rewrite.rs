@@ -12,7 +12,7 @@ use super::catalog::{self, is_empty};
 use super::variables::{VERSION, Variables};
 
 /// Words that make a statement one that is rewritten, beside all that begin with `pg_`.
-const WORDS: [&str; 46] = [
+const WORDS: [&str; 47] = [
     "information_schema",
     "regclass",
     "regtype",
@@ -59,6 +59,7 @@ const WORDS: [&str; 46] = [
     "txid_current",
     "json_build_object",
     "escape",
+    "parse_ident",
 ];
 
 /// What is known of the session.
@@ -482,6 +483,20 @@ impl Rewriter<'_> {
                 Some(self.changed(&mut inner).unwrap_or(inner))
             }
             Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right }
+                if (is_procedure(left) || is_procedure(right)) && (names_oid(left) || names_oid(right)) =>
+            {
+                // Such a column holds the function's name here.
+                for side in [left, right] {
+                    if names_oid(side)
+                        && let Expr::CompoundIdentifier(parts) = side.as_mut()
+                        && let Some(part) = parts.last_mut()
+                    {
+                        *part = Ident::new("proname");
+                    }
+                }
+                None
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right }
                 if is_procedure(left) && right.to_string() == "0" =>
             {
                 **right = text("-");
@@ -718,6 +733,15 @@ impl Rewriter<'_> {
                  WHERE pg_d__.objoid = {} AND pg_d__.objsubid = 0)",
                 arguments.first()?
             )),
+            "parse_ident" => {
+                let written = argument(0)?;
+                let parts = written.split('.').map(|part| match part.strip_prefix('"') {
+                    Some(quoted) => quoted.trim_end_matches('"').to_string(),
+                    None => part.to_lowercase(),
+                });
+                let parts: Vec<String> = parts.map(|part| text(&part).to_string()).collect();
+                sql(&format!("ARRAY[{}]", parts.join(", ")))
+            }
             "array_upper" | "array_lower" => {
                 let array = arguments.first()?;
                 match name.as_str() {
@@ -736,6 +760,10 @@ impl Rewriter<'_> {
             _ => return None,
         })
     }
+}
+
+fn names_oid(expr: &Expr) -> bool {
+    matches!(expr, Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|part| part.value.eq_ignore_ascii_case("oid")))
 }
 
 /// Columns that name a function of the catalog; 0 is none.
