@@ -377,7 +377,8 @@ impl Connection {
                 match &target {
                     Target::Rows(formats) => data_row(&columns, formats, row, &mut self.wire.out)?,
                     Target::Copy(form, names) => {
-                        form.row(&columns, names, row, &mut scratch, &mut self.wire.out)?;
+                        let first = count == 0 && row == rows.at;
+                        form.row(&columns, names, row, first, &mut scratch, &mut self.wire.out)?;
                     }
                     Target::Nowhere => {}
                 }
@@ -744,7 +745,7 @@ impl Connection {
                     rows.schema.fields().iter().map(|field| field.name().clone()).collect();
                 form.begin(&names, &mut self.wire.out);
                 let count = self.send(&mut rows, usize::MAX, Target::Copy(form, names)).await?;
-                form.end(&mut self.wire.out);
+                form.end(count, &mut self.wire.out);
                 complete(&mut self.wire.out, &format!("COPY {count}"));
             }
         }

@@ -60,13 +60,8 @@ impl Form {
             out.put_u16(names.len() as u16);
             names.iter().for_each(|_| out.put_u16(self.binary.into()));
         });
-        if self.binary {
-            write(out, b'd', |out| {
-                out.put_slice(b"PGCOPY\n\xff\r\n\0");
-                out.put_u32(0);
-                out.put_u32(0);
-            });
-        } else if self.header {
+        // The head of the binary format goes with the first row, as clients expect it.
+        if !self.binary && self.header {
             write(out, b'd', |out| {
                 for (index, name) in names.iter().enumerate() {
                     if index > 0 {
@@ -85,12 +80,23 @@ impl Form {
         columns: &[Column],
         names: &[String],
         row: usize,
+        first: bool,
         scratch: &mut BytesMut,
         out: &mut BytesMut,
     ) -> Result<()> {
         let mut outcome = Ok(());
-        write(out, b'd', |out| outcome = self.values(columns, names, row, scratch, out));
+        write(out, b'd', |out| {
+            self.head(first, out);
+            outcome = self.values(columns, names, row, scratch, out);
+        });
         outcome
+    }
+
+    fn head(&self, first: bool, out: &mut BytesMut) {
+        if self.binary && first {
+            out.put_slice(b"PGCOPY\n\xff\r\n\0");
+            out.put_u64(0);
+        }
     }
 
     fn values(
@@ -159,9 +165,12 @@ impl Form {
     }
 
     /// What stands after the rows.
-    pub(super) fn end(&self, out: &mut BytesMut) {
+    pub(super) fn end(&self, rows: usize, out: &mut BytesMut) {
         if self.binary {
-            write(out, b'd', |out| out.put_i16(-1));
+            write(out, b'd', |out| {
+                self.head(rows == 0, out);
+                out.put_i16(-1);
+            });
         }
         write(out, b'c', |_| {});
     }
