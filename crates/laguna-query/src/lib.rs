@@ -6,6 +6,7 @@
 pub mod access;
 pub mod engine;
 pub mod session;
+pub mod surroundings;
 pub mod tables;
 
 mod catalog;
@@ -29,5 +30,6 @@ pub use lineage::{Lineage, Origin, lineage};
 pub use predicate::Predicate;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
+pub use surroundings::{Listing, Schemas, Surroundings, World};
 pub use tables::{Pin, Resolved, Tables};
 pub use timetravel::base_name;

@@ -25,7 +25,7 @@ use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
 use crate::errors::{LABEL, translate};
-use crate::{Access, Tables, guard, timetravel};
+use crate::{Access, Surroundings, Tables, guard, timetravel};
 
 const INFORMATION_SCHEMA: &str = "information_schema";
 const DF_SETTINGS: &str = "df_settings";
@@ -71,8 +71,10 @@ impl Session {
         now: Instant,
         zone: Tz,
         access: &Access,
+        around: Option<Arc<Surroundings>>,
     ) -> Session {
-        let names = Arc::new(Names::new(lake, base, tables, now, zone).limited_to(access.clone()));
+        let names = Names::new(lake, base, tables, now, zone).limited_to(access.clone()).within(around);
+        let names = Arc::new(names);
         let state = state_in(&names, 0);
         Session { names, state }
     }
@@ -210,7 +212,8 @@ async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: u
             reference.schema().is_some() || !functions.contains_key(&reference.table().to_lowercase())
         });
     }
-    if references.iter().any(|reference| reference.schema() == Some(INFORMATION_SCHEMA)) {
+    let lists = |reference: &TableReference| reference.schema() == Some(INFORMATION_SCHEMA);
+    if names.around.is_none() && references.iter().any(lists) {
         names.list().await?;
     }
     // Tables are opened side by side; the planner then finds them in the session's memory.
@@ -265,6 +268,7 @@ fn check_table_functions(functions: &HashMap<String, (usize, usize)>, state: &Se
     unknown.sort_by_key(|(_, place)| **place);
     let errors = unknown.into_iter().map(|(name, (line, column))| {
         Error::project(format!("there is no table function `{name}`"))
+            .sqlstate("42883")
             .at(LABEL, *line, *column)
             .hint(suggest::hint(name, &known))
     });
@@ -277,6 +281,7 @@ async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: 
         && catalog != CATALOG
     {
         return Err(Error::project(format!("there is no catalog `{catalog}`"))
+            .sqlstate("3D000")
             .hint(format!("tables are called schema.table; the only catalog is `{CATALOG}`")));
     }
     let table = reference.table();
@@ -286,15 +291,17 @@ async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: 
             None => Err(unqualified(names, table).await?),
         };
     };
+    let around = names.around.as_ref().is_some_and(|around| depth == 0 && around.has(schema));
+    // SHOW COLUMNS names all tables of the information schema, whether it has them or not.
     if schema == INFORMATION_SCHEMA {
         return Ok(());
     }
     let schemas: Vec<&str> =
         Tier::ALL.iter().map(|tier| tier.as_str()).chain([STAGED, INFORMATION_SCHEMA]).collect();
-    if !schemas.contains(&schema) {
-        return Err(
-            Error::project(format!("there is no schema `{schema}`")).hint(suggest::hint(schema, &schemas))
-        );
+    if !around && !schemas.contains(&schema) {
+        return Err(Error::project(format!("there is no schema `{schema}`"))
+            .sqlstate("3F000")
+            .hint(suggest::hint(schema, &schemas)));
     }
     match names.open(schema, table, depth).await? {
         Some(_) => Ok(()),
@@ -309,6 +316,7 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
             crate::Pin::Version(version) => format!("in version {version}"),
         };
         return Ok(Error::project(format!("there was no table `{schema}.{base}` {when}"))
+            .sqlstate("42P01")
             .hint("`laguna history` lists the releases and their tables"));
     }
     let known: Vec<String> = if schema == STAGED {
@@ -319,7 +327,7 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
             Err(_) => Vec::new(),
         }
     };
-    let error = Error::project(format!("there is no table `{schema}.{table}`"));
+    let error = Error::project(format!("there is no table `{schema}.{table}`")).sqlstate("42P01");
     if let Some(near) = suggest::nearest(table, &known) {
         return Ok(error.hint(format!("did you mean `{schema}.{near}`?")));
     }
@@ -338,7 +346,11 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
 }
 
 async fn unqualified(names: &Arc<Names>, table: &str) -> Result<Error> {
-    let error = Error::project(format!("the table `{table}` lacks its schema"));
+    let message = match names.around {
+        Some(_) => format!("there is no table `{table}`"),
+        None => format!("the table `{table}` lacks its schema"),
+    };
+    let error = Error::project(message).sqlstate("42P01");
     let all = everywhere(names).await?;
     if let Some(name) = all.iter().find(|name| name.table == table) {
         return Ok(error.hint(format!("did you mean `{name}`?")));

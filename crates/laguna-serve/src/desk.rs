@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Instant, Result};
-use laguna_query::{Engine, LakeTables, Moment, Session};
+use laguna_query::{Engine, LakeTables, Moment, Session, Surroundings};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,8 @@ pub struct Ask {
     pub max_rows: Option<u64>,
     /// Ends it.
     pub cancel: CancellationToken,
+    /// What the protocol's clients expect around the lake.
+    pub around: Option<Arc<Surroundings>>,
 }
 
 impl Ask {
@@ -54,6 +56,7 @@ impl Ask {
             timeout: None,
             max_rows: None,
             cancel: CancellationToken::new(),
+            around: None,
         }
     }
 }
@@ -181,10 +184,21 @@ impl Desk {
 
     /// Plans a statement without running it.
     pub async fn prepare(&self, caller: &Arc<Caller>, sql: &str, moment: &Moment) -> Result<Prepared> {
+        self.prepare_in(caller, sql, moment, None).await
+    }
+
+    /// Plans a statement as [`Desk::prepare`] does, with what is around the lake.
+    pub async fn prepare_in(
+        &self,
+        caller: &Arc<Caller>,
+        sql: &str,
+        moment: &Moment,
+        around: Option<Arc<Surroundings>>,
+    ) -> Result<Prepared> {
         let (inner, caller, sql, moment) =
             (self.inner.clone(), caller.clone(), sql.to_string(), moment.clone());
         run::on(&self.inner, async move {
-            let (session, _) = inner.session(&caller, &moment).await?;
+            let (session, _) = inner.session_in(&caller, &moment, around).await?;
             let plan = session.plan(&sql).await?;
             let schema = Arc::new(plan.schema().as_arrow().clone());
             let types = plan.get_parameter_types().map_err(laguna_query::translate)?;
@@ -224,6 +238,15 @@ impl Desk {
 
 impl Inner {
     async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Option<u64>)> {
+        self.session_in(caller, moment, None).await
+    }
+
+    async fn session_in(
+        &self,
+        caller: &Caller,
+        moment: &Moment,
+        around: Option<Arc<Surroundings>>,
+    ) -> Result<(Session, Option<u64>)> {
         let lake = self.engine.lake();
         let tables = LakeTables::at(lake, moment.clone()).await?;
         let release = tables.release().map(|release| release.number);
@@ -231,7 +254,12 @@ impl Inner {
             Moment::AsOf(at) => *at,
             _ => lake.clock().now(),
         };
-        Ok((self.engine.session_for(Arc::new(tables), now, &caller.access), release))
+        let (tables, access) = (Arc::new(tables), &caller.access);
+        let session = match around {
+            Some(around) => self.engine.session_in(tables, now, access, around),
+            None => self.engine.session_for(tables, now, access),
+        };
+        Ok((session, release))
     }
 
     /// Where statements of this role wait for each other; `None` without a limit.

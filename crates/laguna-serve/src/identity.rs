@@ -94,6 +94,29 @@ impl Identities {
         known.map(|known| known.caller.clone()).ok_or_else(refused)
     }
 
+    /// What a SCRAM exchange with this name needs. A name that nobody has gets a verifier that no password fits, so that
+    /// names cannot be found out. `None`: only a token is known of the user.
+    pub fn scram(&self, user: &str) -> Option<ScramVerifier> {
+        use pgwire::api::auth::sasl::scram::{SCRAM_ITERATIONS, gen_salted_password};
+        let known = self.users.get(user);
+        let password = match known {
+            Some(known) => known.password.as_deref()?,
+            None => "",
+        };
+        let salt = laguna_base::hash::of(user.as_bytes()).into_bytes()[..16].to_vec();
+        let mut salted_password = gen_salted_password(password, &salt, SCRAM_ITERATIONS);
+        if known.is_none() {
+            salted_password = vec![0; 33];
+        }
+        Some(ScramVerifier { salt, iterations: SCRAM_ITERATIONS, salted_password })
+    }
+
+    /// The caller of a SCRAM exchange that has ended: `proof` says whether the client has shown that it knows the password.
+    pub fn proven(&self, user: &str, proof: bool, from: IpAddr) -> Result<Arc<Caller>> {
+        let _ = from;
+        self.users.get(user).filter(|_| proof).map(|known| known.caller.clone()).ok_or_else(refused)
+    }
+
     /// The caller of an `Authorization` header: `Bearer …` or `Basic …`.
     pub async fn authorization(&self, header: Option<&str>, from: IpAddr) -> Result<Arc<Caller>> {
         if let Some(anonymous) = &self.anonymous {
@@ -117,6 +140,16 @@ impl Identities {
             _ => Err(refused()),
         }
     }
+}
+
+/// What a SCRAM exchange needs of a user.
+pub struct ScramVerifier {
+    /// Sent to the client.
+    pub salt: Vec<u8>,
+    /// Sent to the client.
+    pub iterations: usize,
+    /// `SaltedPassword` of RFC 5802; as good as the password.
+    pub salted_password: Vec<u8>,
 }
 
 fn same(a: &str, b: &str) -> bool {

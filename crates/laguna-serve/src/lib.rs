@@ -10,6 +10,7 @@ pub mod http;
 pub mod identity;
 pub mod metrics;
 pub mod pages;
+pub mod postgres;
 pub mod server;
 pub mod settings;
 mod tls;
@@ -25,5 +26,5 @@ use std::sync::Arc;
 
 /// Every door, in the order in which they are told.
 pub fn doors() -> Vec<Arc<dyn Door>> {
-    vec![Arc::new(http::Http)]
+    vec![Arc::new(postgres::Postgres), Arc::new(http::Http)]
 }

@@ -9,7 +9,7 @@ mod values;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
@@ -126,6 +126,24 @@ pub async fn write(
         Ok(()) | Err(Trouble::Closed) => Ok(rows),
         Err(Trouble::Error(error)) => Err(error),
     }
+}
+
+/// The values of an array as JSON texts; null stays null.
+pub fn json_texts(array: &ArrayRef) -> Result<StringArray> {
+    let encoder =
+        values::encoder(array, values::Style::Json).map_err(|error| crate::translate(error.into()))?;
+    let mut text = Vec::new();
+    let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
+    for row in 0..array.len() {
+        if encoder.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        text.clear();
+        encoder.write(row, &mut text);
+        texts.append_value(String::from_utf8_lossy(&text));
+    }
+    Ok(texts.finish())
 }
 
 /// Why writing ended early.

@@ -139,7 +139,8 @@ impl Task {
         let _turn = self.turn().await?;
         self.inner.metrics.running.inc();
         let _running = Running(self.inner.clone());
-        let (session, release) = self.inner.session(&self.ask.caller, &self.ask.moment).await?;
+        let (session, release) =
+            self.inner.session_in(&self.ask.caller, &self.ask.moment, self.ask.around.clone()).await?;
         self.release = release;
         let mut plan = session.plan(&self.ask.sql).await?;
         if !self.ask.params.is_empty() {

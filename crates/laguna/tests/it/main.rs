@@ -11,6 +11,7 @@ mod kit;
 mod landing;
 mod maintain;
 mod pages;
+mod postgres;
 mod reference;
 mod replay;
 mod servers;
