@@ -129,11 +129,8 @@ impl Task {
     /// The answer that was given before, where it still holds.
     async fn kept(&mut self) -> Option<Answer> {
         let (answers, question) = (self.inner.answers.as_ref()?, self.question.as_ref()?);
-        let found = match answers.find(question, &self.ask.moment, &self.inner.handles).await {
-            Ok(found) => found,
-            // The statement itself will say what is wrong.
-            Err(_) => None,
-        };
+        // What is wrong with the lake the statement itself will say.
+        let found = answers.find(question, &self.ask.moment, &self.inner.handles).await.unwrap_or_default();
         let Some(kept) = found.filter(|kept| self.most().is_none_or(|most| kept.rows <= most)) else {
             self.inner.metrics.cache_misses.inc();
             return None;
