@@ -1,5 +1,7 @@
 //! The Postgres door as clients meet it: drivers, psql, recorded statements beside PostgreSQL 15, logins, broken bytes.
 
+#![expect(clippy::print_stdout, reason = "seeds and counts are the report of these tests")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
