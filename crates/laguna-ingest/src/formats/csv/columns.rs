@@ -81,7 +81,7 @@ pub fn parse(block: &CsvBlock, target: &Target) -> Result<Parsed, Stop> {
             }
         }
     }
-    let number = |line: u32| block.first_row + u64::from(line);
+    let number = |line: u32| block.rows.start + u64::from(line);
     let mut bad: Vec<BadRow> = index
         .bad
         .iter()
