@@ -63,11 +63,6 @@ impl<'a> View<'a> {
         self.filter.as_ref().map_or(self.batch.num_rows(), |filter| filter.places.len())
     }
 
-    /// Whether rows of the batch may be left out.
-    pub fn is_filtered(&self) -> bool {
-        self.filter.is_some()
-    }
-
     /// Place in the batch of a row.
     pub fn place(&self, at: usize) -> usize {
         self.filter.as_ref().map_or(at, |filter| filter.places[at] as usize)

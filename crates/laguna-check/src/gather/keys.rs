@@ -8,7 +8,7 @@ use arrow::buffer::NullBuffer;
 use laguna_base::Result;
 
 use super::aside::Aside;
-use super::tally::{Entry, PART, Parts, Tally, part_of, tally};
+use super::tally::{Entry, Parts, Tally, part_of, tally};
 use super::{Room, canonical, wide_hashes};
 use crate::plan::Ignore;
 use crate::view::{View, present};
@@ -28,49 +28,75 @@ pub(crate) struct Keys {
 
 /// Hashes in memory, batch by batch: nothing is copied while they grow.
 #[derive(Default)]
-struct Chunks {
-    chunks: Vec<Chunk>,
-    entries: usize,
-}
+struct Chunks(Vec<Chunk>);
 
+/// Parts of the hashes in memory: as many as there is room for are some hundred thousand in each.
+const PARTS: usize = 32;
+/// How far the rows of a chunk lie apart, at most.
+const REACH: usize = 1 << 16;
+
+/// Some hashes, part by part.
 struct Chunk {
     low: Vec<u64>,
     high: Vec<u64>,
+    /// Number of the first row, and how far behind it each row lies; without numbers empty.
     first: u64,
-    /// How far behind the first row each row lies; empty where they follow one another.
-    places: Vec<u32>,
+    places: Vec<u16>,
+    /// Where each part begins, and where the last one ends.
+    parts: [u32; PARTS + 1],
 }
 
 impl Chunk {
+    /// Sorts hashes into parts. `places` are rising, and as many as hashes or none.
+    fn new(low: &[u64], high: &[u64], first: u64, places: &[u16]) -> Chunk {
+        let mut parts = [0; PARTS + 1];
+        for low in low {
+            parts[part_of(*low, PARTS) + 1] += 1;
+        }
+        for part in 0..PARTS {
+            parts[part + 1] += parts[part];
+        }
+        let mut next = parts;
+        let mut sorted = (vec![0; low.len()], vec![0; low.len()], vec![0; places.len()]);
+        for (at, (low, high)) in low.iter().zip(high).enumerate() {
+            let place = &mut next[part_of(*low, PARTS)];
+            let to = *place as usize;
+            *place += 1;
+            sorted.0[to] = *low;
+            sorted.1[to] = *high;
+            if let Some(place) = places.get(at) {
+                sorted.2[to] = *place;
+            }
+        }
+        Chunk { low: sorted.0, high: sorted.1, first, places: sorted.2, parts }
+    }
+
     #[inline]
     fn entry(&self, at: usize) -> Entry {
-        let place = if self.places.is_empty() { at as u64 } else { u64::from(self.places[at]) };
-        Entry { low: self.low[at], high: self.high[at], row: self.first + place }
+        let row = self.first + self.places.get(at).map_or(0, |place| u64::from(*place));
+        Entry { low: self.low[at], high: self.high[at], row }
     }
 
     fn words(&self) -> usize {
-        self.low.len() * 2 + self.places.len() / 2
+        self.low.len() * 2 + self.places.len().div_ceil(4)
     }
 }
 
 impl Parts for Chunks {
     fn parts(&self) -> usize {
-        self.entries.div_ceil(PART).max(1)
+        PARTS
     }
 
-    fn most(&self, _: usize) -> usize {
-        // Hashes spread evenly: a part with an eighth more than its share is not met.
-        let share = self.entries / self.parts();
-        share + share / 8 + 1024
+    fn most(&self, part: usize) -> usize {
+        self.0.iter().map(|chunk| (chunk.parts[part + 1] - chunk.parts[part]) as usize).sum()
     }
 
     fn each(&self, part: usize, add: &mut dyn FnMut(&[Entry])) -> Result<()> {
-        let parts = self.parts();
         let mut entries = Vec::new();
-        for chunk in &self.chunks {
+        for chunk in &self.0 {
             entries.clear();
-            let here = chunk.low.iter().enumerate().filter(|(_, low)| part_of(**low, parts) == part);
-            entries.extend(here.map(|(at, _)| chunk.entry(at)));
+            let places = chunk.parts[part] as usize..chunk.parts[part + 1] as usize;
+            entries.extend(places.map(|at| chunk.entry(at)));
             add(&entries);
         }
         Ok(())
@@ -96,33 +122,51 @@ impl Keys {
         let arrays: Vec<ArrayRef> =
             columns.iter().map(|c| Ok(canonical(view.values(*c)?))).collect::<Result<_>>()?;
         let (mut low, mut high) = wide_hashes(&arrays, view.rows())?;
-        let first = if self.numbered { view.number(0) - view.place(0) as u64 } else { 0 };
-        let place = |at: usize| view.place(at) as u32;
-        let mut places = Vec::new();
-        match &kept {
-            Some(kept) if self.numbered => places.extend(kept.valid_indices().map(place)),
-            None if self.numbered && view.is_filtered() => places.extend((0..view.rows()).map(place)),
-            _ => {}
-        }
+        let place = |at: usize| view.place(at);
+        let places: Vec<usize> = match &kept {
+            _ if !self.numbered => Vec::new(),
+            Some(kept) => kept.valid_indices().map(place).collect(),
+            None => (0..view.rows()).map(place).collect(),
+        };
         if let Some(kept) = &kept {
             low = kept.valid_indices().map(|at| low[at]).collect();
             high = kept.valid_indices().map(|at| high[at]).collect();
         }
         self.tally = OnceLock::new();
-        let chunk = Chunk { low, high, first, places };
+        let base = view.number(0) - view.place(0) as u64;
+        let mut start = 0;
+        while start < low.len() {
+            let (first, end) = match places.get(start) {
+                Some(first) => (*first, places.partition_point(|place| *place < first + REACH)),
+                None => (0, low.len()),
+            };
+            let near: Vec<u16> = places
+                .get(start..end)
+                .unwrap_or_default()
+                .iter()
+                .map(|place| (place - first) as u16)
+                .collect();
+            self.add(Chunk::new(&low[start..end], &high[start..end], base + first as u64, &near), room);
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, chunk: Chunk, room: &Room) {
+        if self.overflowed {
+            return;
+        }
         if self.aside.is_none() && room.take(chunk.words()) {
-            self.held.entries += chunk.low.len();
-            self.held.chunks.push(chunk);
+            self.held.0.push(chunk);
         } else if self.set_aside(room).and_then(|aside| write(aside, &chunk)).is_err() {
             self.overflow(room);
         }
-        Ok(())
     }
 
     /// Writes all hashes that memory holds to disk.
     fn set_aside(&mut self, room: &Room) -> Result<&mut Aside> {
         let aside = self.aside.get_or_insert_default();
-        for chunk in std::mem::take(&mut self.held).chunks {
+        for chunk in std::mem::take(&mut self.held).0 {
             room.give(chunk.words());
             write(aside, &chunk)?;
         }
@@ -135,7 +179,7 @@ impl Keys {
     }
 
     pub fn words(&self) -> usize {
-        self.held.chunks.iter().map(Chunk::words).sum()
+        self.held.0.iter().map(Chunk::words).sum()
     }
 
     pub fn merge(&mut self, mut other: Keys, room: &Room) {
@@ -145,8 +189,7 @@ impl Keys {
             room.give(other.words());
             self.overflow(room);
         } else if self.aside.is_none() && other.aside.is_none() {
-            self.held.entries += other.held.entries;
-            self.held.chunks.append(&mut other.held.chunks);
+            self.held.0.append(&mut other.held.0);
         } else {
             let joined = other.set_aside(room).map(std::mem::take);
             if self.set_aside(room).and_then(|aside| aside.merge(joined?)).is_err() {

@@ -20,8 +20,6 @@ pub(crate) struct Entry {
 const FREE: u64 = u64::MAX;
 /// Set in the number of a first row that is counted as repeated.
 const TOLD: u64 = 1 << 63;
-/// Entries that one table holds: they fit into a processor's cache.
-pub(crate) const PART: usize = 1 << 17;
 
 /// What is known of hashes.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use encoding_rs::Encoding;
 use laguna_base::settings::dataset::SourceSettings;
 use laguna_base::{Error, Result};
 
-use super::{BLOCK, Block, Format, LongRow, MAX_ROW, Parsing, SendBlock};
+use super::{Block, Format, LongRow, MAX_ROW, Parsing, SendBlock};
 use crate::InputFile;
 use crate::evidence::Findings;
 use crate::input::{self, Input, Tally};
@@ -25,8 +25,10 @@ use crate::target::{NullWords, Target};
 
 /// Blocks of a file that is too small for whole ones.
 const BLOCKS: usize = 64;
-/// Bytes of a block, at least.
+/// Bytes of a block, at least and at most. Columns are read one after another, each by a walk through the block and its
+/// index: both stay in a core's cache.
 const SMALLEST: usize = 256 << 10;
+const LARGEST: usize = 512 << 10;
 
 /// How a file is written, as far as bytes matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,7 @@ pub fn open(file: &InputFile, source: &SourceSettings, zone: Zone) -> Result<Arc
         zone,
         nulls: Arc::new(NullWords::new(source.csv.nulls.as_deref())),
         // A small file is cut into as many blocks as keep all cores busy, and holds less memory on its way.
-        size: (file.size as usize / BLOCKS).clamp(SMALLEST, BLOCK),
+        size: (file.size as usize / BLOCKS).clamp(SMALLEST, LARGEST),
     }))
 }
 
