@@ -12,7 +12,7 @@ use super::tally::{Entry, Parts, part_of};
 /// Parts of each file: a billion hashes are a million in each.
 const PARTS: usize = 1024;
 /// Entries that are sorted into parts and written at one time.
-const RUN: usize = 1 << 18;
+const RUN: usize = 1 << 16;
 /// Bytes of an entry: its hash and its row.
 const BYTES: usize = 24;
 
@@ -28,9 +28,23 @@ pub(crate) struct Aside {
 struct Shelf {
     file: Mutex<File>,
     path: PathBuf,
-    /// For each run the place of each part, and the end of the last one, in entries.
-    runs: Vec<Vec<u64>>,
+    runs: Vec<Run>,
     end: u64,
+}
+
+/// Entries that were sorted together.
+struct Run {
+    start: u64,
+    /// Where each part begins behind the start, and where the last one ends.
+    places: Box<[u32]>,
+}
+
+impl Run {
+    /// The first entry of a part, and how many there are.
+    fn part(&self, part: usize) -> (u64, usize) {
+        let (start, end) = (self.places[part], self.places[part + 1]);
+        (self.start + u64::from(start), (end - start) as usize)
+    }
 }
 
 impl Aside {
@@ -58,7 +72,7 @@ impl Aside {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let mut places = vec![0; PARTS + 1];
+        let mut places = vec![0u32; PARTS + 1];
         for entry in &self.pending {
             places[part_of(entry.low, PARTS) + 1] += 1;
         }
@@ -79,7 +93,7 @@ impl Aside {
         if self.files.is_empty() {
             self.files.push(Shelf::new()?);
         }
-        self.files[0].append(places, &bytes)
+        self.files[0].append(places.into(), &bytes)
     }
 }
 
@@ -104,16 +118,17 @@ impl Parts for Whole<'_> {
 
     fn most(&self, part: usize) -> usize {
         let runs = self.files.iter().flat_map(|shelf| &shelf.runs);
-        runs.map(|places| (places[part + 1] - places[part]) as usize).sum::<usize>() + self.rest(part).len()
+        runs.map(|run| run.part(part).1).sum::<usize>() + self.rest(part).len()
     }
 
     fn each(&self, part: usize, add: &mut dyn FnMut(&[Entry])) -> Result<()> {
         let (mut bytes, mut entries) = (Vec::new(), Vec::new());
         add(self.rest(part));
         for shelf in self.files {
-            for places in &shelf.runs {
-                bytes.resize((places[part + 1] - places[part]) as usize * BYTES, 0);
-                shelf.read(places[part], &mut bytes)?;
+            for run in &shelf.runs {
+                let (place, length) = run.part(part);
+                bytes.resize(length * BYTES, 0);
+                shelf.read(place, &mut bytes)?;
                 entries.clear();
                 entries.extend(bytes.chunks_exact(BYTES).map(|chunk| {
                     let word =
@@ -145,13 +160,12 @@ impl Shelf {
         Err(Error::internal("every name of a temporary file is taken"))
     }
 
-    fn append(&mut self, mut places: Vec<u64>, bytes: &[u8]) -> Result<()> {
+    fn append(&mut self, places: Box<[u32]>, bytes: &[u8]) -> Result<()> {
         let file = self.file.get_mut().map_err(|_| poisoned())?;
         file.seek(SeekFrom::Start(self.end * BYTES as u64)).map_err(broken)?;
         file.write_all(bytes).map_err(broken)?;
-        places.iter_mut().for_each(|place| *place += self.end);
+        self.runs.push(Run { start: self.end, places });
         self.end += (bytes.len() / BYTES) as u64;
-        self.runs.push(places);
         Ok(())
     }
 

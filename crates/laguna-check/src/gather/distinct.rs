@@ -24,6 +24,8 @@ pub(crate) struct Values {
 
 /// What one entry of [`Values`] takes, the table's free slots included.
 const ENTRY: usize = 4;
+/// Hashes that are held, and told apart, before they go to disk where others have gone already.
+const FEW: usize = 1 << 16;
 
 /// Hashes are random already: their low half is their place.
 #[derive(Default)]
@@ -64,7 +66,11 @@ impl Values {
             None => self.hashes.extend((0..view.rows()).map(whole)),
             Some(kept) => self.hashes.extend(kept.valid_indices().map(whole)),
         }
-        if !room.take(self.words() - held) {
+        if self.aside.is_some() {
+            if self.hashes.len() > FEW {
+                self.set_aside();
+            }
+        } else if !room.take(self.words() - held) {
             room.give(held);
             self.set_aside();
         }
@@ -93,7 +99,8 @@ impl Values {
     }
 
     pub fn words(&self) -> usize {
-        self.hashes.len() * ENTRY
+        // The few that are held beside a file need no room.
+        if self.aside.is_some() { 0 } else { self.hashes.len() * ENTRY }
     }
 
     pub fn merge(&mut self, mut other: Values, room: &Room) {
