@@ -9,9 +9,11 @@ use serde_json::{Map, Value};
 
 use crate::failing::FailingRow;
 use crate::gather::Slot;
+use crate::gather::keys::Keys;
+use crate::gather::tally::Tally;
 use crate::order::Order;
 use crate::plan::{Ignore, Plan, RowPlan, Shows};
-use crate::suite::{Compiled, Keep, Wanted};
+use crate::suite::{Compiled, CompiledCheck, Keep, Wanted};
 use crate::value;
 use crate::view::{View, failed, present};
 
@@ -76,7 +78,8 @@ impl Collector {
         }
     }
 
-    /// The number of the first row of the next batch, where rows are not counted from 0 on in this stream.
+    /// The number of the first row of the next batch, where rows are not counted from 0 on in this stream. Numbers rise
+    /// with the order of rows, may leave gaps between batches, and are below 2⁶³.
     pub fn at_row(&mut self, number: u64) {
         self.next = number;
     }
@@ -152,13 +155,34 @@ impl Collector {
         Ok(refused.map(UInt32Array::from))
     }
 
+    /// Shows rows of the pass again, for [`crate::Suite::showing_rows`]: a batch whose first row has the number `first`.
+    /// Batches come in the order of their rows.
+    pub fn show(&mut self, batch: &RecordBatch, first: u64) -> Result<()> {
+        let compiled = self.compiled.clone();
+        let view = View::new(batch, first);
+        let end = first + batch.num_rows() as u64;
+        for (index, check) in compiled.checks.iter().enumerate() {
+            let Plan::Unique { columns, .. } = &check.plan else { continue };
+            let rows = self.repeats(check).map(|repeats| repeats.rows.as_slice()).unwrap_or_default();
+            let rows = &rows[rows.partition_point(|row| *row < first)..];
+            let rows = rows[..rows.partition_point(|row| *row < end)].to_vec();
+            let shows = if columns.len() == 1 { Shows::Value } else { Shows::Row };
+            for row in rows {
+                let example = example(shows, columns, &view, (row - first) as usize)?;
+                self.states[index].examples.push(example);
+                self.states[index].numbers.push(row);
+            }
+        }
+        Ok(())
+    }
+
     /// For each check the failing rows that were kept, see [`crate::Suite::keeping_rows`].
     pub fn take_failing_rows(&mut self) -> Vec<Vec<FailingRow>> {
         self.states.iter_mut().map(|state| std::mem::take(&mut state.rows)).collect()
     }
 
-    /// Joins what another stream of the same suite has seen. Checks of the order of rows, and row numbers, take its
-    /// rows as those that follow.
+    /// Joins what another stream of the same suite has seen. Checks of the order of rows take its rows as those that
+    /// follow.
     pub fn merge(&mut self, mut other: Collector) {
         let compiled = self.compiled.clone();
         self.rows += other.rows;
@@ -173,10 +197,7 @@ impl Collector {
             into.missing += from.missing;
             into.unexpected += from.unexpected;
             into.error = into.error.take().or(from.error);
-            let room = self.keep.examples.saturating_sub(into.examples.len());
-            into.examples.extend(from.examples.into_iter().take(room));
-            let room = self.keep.examples.saturating_sub(into.numbers.len());
-            into.numbers.extend(from.numbers.into_iter().take(room));
+            into.join(from.examples, from.numbers, self.keep);
             let room = self.wanted.limit.saturating_sub(into.rows.len());
             into.rows.extend(from.rows.into_iter().take(room));
         }
@@ -193,6 +214,25 @@ impl Collector {
 
     pub(crate) fn slot(&self, index: usize) -> &Slot {
         &self.slots[index]
+    }
+
+    /// The keys that a check of uniqueness looks at.
+    pub(crate) fn keys(&self, check: &CompiledCheck) -> Option<&Keys> {
+        check.slots.iter().find_map(|slot| match &self.slots[*slot] {
+            Slot::Keys(keys) => Some(keys),
+            _ => None,
+        })
+    }
+
+    /// Which of them repeat; `None` when the pass cannot tell.
+    pub(crate) fn repeats(&self, check: &CompiledCheck) -> Option<&Tally> {
+        self.keys(check)?.repeats(self.keep.examples)
+    }
+
+    /// For each check of uniqueness the first rows with a key that repeats.
+    pub(crate) fn repeated_rows(&self) -> impl Iterator<Item = &[u64]> {
+        let unique = self.compiled.checks.iter().filter(|check| matches!(check.plan, Plan::Unique { .. }));
+        unique.filter_map(|check| Some(self.repeats(check)?.rows.as_slice()))
     }
 
     /// Rows that met a condition.
@@ -264,15 +304,41 @@ impl State {
         if count == 0 {
             return Ok(None);
         }
-        if self.examples.len() < keep.examples {
-            for at in failing.set_indices().take(keep.examples - self.examples.len()) {
-                self.examples.push(example(row, view, at)?);
-                if keep.row_numbers {
-                    self.numbers.push(view.number(at));
-                }
+        // Of a batch that comes late only the rows before those that are kept already can matter.
+        let known = match keep.row_numbers {
+            true => self.numbers.partition_point(|number| *number < view.number(0)),
+            false => self.examples.len(),
+        };
+        let (mut examples, mut numbers) = (Vec::new(), Vec::new());
+        for at in failing.set_indices().take(keep.examples.saturating_sub(known)) {
+            examples.push(example(row.shows, &row.columns, view, at)?);
+            if keep.row_numbers {
+                numbers.push(view.number(at));
             }
         }
+        if !examples.is_empty() {
+            self.join(examples, numbers, keep);
+        }
         Ok(Some(failing))
+    }
+
+    /// Keeps more failing values: the first ones where rows have numbers, else as they come.
+    fn join(&mut self, examples: Vec<Value>, numbers: Vec<u64>, keep: Keep) {
+        let sorted = match (self.numbers.last(), numbers.first()) {
+            (Some(last), Some(first)) => last < first,
+            _ => true,
+        };
+        self.examples.extend(examples);
+        self.numbers.extend(numbers);
+        if !sorted {
+            let mut order: Vec<usize> = (0..self.numbers.len()).collect();
+            // Stable sorts join runs that are sorted already in one go.
+            order.sort_by_key(|at| self.numbers[*at]);
+            self.numbers.sort();
+            self.examples = order.iter().map(|at| std::mem::take(&mut self.examples[*at])).collect();
+        }
+        self.examples.truncate(keep.examples);
+        self.numbers.truncate(keep.examples);
     }
 }
 
@@ -284,15 +350,15 @@ pub(crate) fn described(error: &Error) -> String {
     }
 }
 
-fn example(row: &RowPlan, view: &View<'_>, at: usize) -> Result<Value> {
+fn example(shows: Shows, columns: &[usize], view: &View<'_>, at: usize) -> Result<Value> {
     let value = |column: &usize| -> Result<Value> { Ok(value::json(view.values(*column)?, at)) };
-    match (row.shows, row.columns.as_slice()) {
+    match (shows, columns) {
         (Shows::Value, [column, ..]) => value(column),
         (Shows::Pair, columns) => Ok(Value::Array(columns.iter().map(value).collect::<Result<_>>()?)),
         _ => {
             let schema = view.batch().schema();
             let named = |column: &usize| Ok((schema.field(*column).name().clone(), value(column)?));
-            Ok(Value::Object(row.columns.iter().map(named).collect::<Result<Map<_, _>>>()?))
+            Ok(Value::Object(columns.iter().map(named).collect::<Result<Map<_, _>>>()?))
         }
     }
 }

@@ -80,6 +80,11 @@ impl RowFinder {
         Ok((limit > 0 && !finder.wanted.is_empty()).then_some(finder))
     }
 
+    /// The checks whose rows are looked for, and how many of each.
+    pub fn wanted(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.wanted.iter().map(|(at, ..)| *at).zip(self.left.iter().copied())
+    }
+
     /// Whether enough rows of every check were found.
     pub fn is_done(&self) -> bool {
         self.left.iter().all(|left| *left == 0)

@@ -29,7 +29,7 @@ pub(crate) enum Plan {
     Row(RowPlan),
     /// Each row against the one before, in the pass.
     Order(OrderPlan),
-    /// No two rows have the same values: hashes in the pass, confirmed by the set query.
+    /// No two rows have the same values: hashes in the pass; the set query shows those that repeat.
     Unique { columns: Vec<usize>, ignore: Ignore },
     /// Every key is found in another table: the set query.
     ForeignKey { columns: Vec<usize>, to: TableName, fields: Vec<String> },

@@ -11,7 +11,7 @@ use laguna_base::{Error, Result};
 
 use crate::collector::{Collector, described};
 use crate::failing::RowFinder;
-use crate::gather::{Need, Room, Slot};
+use crate::gather::{Need, Room};
 use crate::plan::{Binding, Known, Plan};
 use crate::set_query::{self, Answer, SetPart, SetQuery};
 use crate::spec::{CheckSpec, Severity};
@@ -26,6 +26,7 @@ pub struct Suite {
     pub(crate) compiled: Arc<Compiled>,
     pub(crate) keep: Keep,
     pub(crate) wanted: Arc<Wanted>,
+    pub(crate) shows_rows: bool,
 }
 
 /// How much verdicts tell of failing rows.
@@ -33,7 +34,8 @@ pub struct Suite {
 pub struct Keep {
     /// At most this many failing values of each check.
     pub examples: usize,
-    /// Whether the numbers of failing rows are kept, as many as values: they need one stream, fed in order.
+    /// Whether the numbers of failing rows are kept, as many as values: the first ones, wherever their batches went to,
+    /// when [`Collector::at_row`] says where each batch begins.
     pub row_numbers: bool,
 }
 
@@ -177,6 +179,13 @@ impl Compiler<'_> {
         if let Some(known) = self.known_needs.get(&need) {
             return *known;
         }
+        if let (condition, Need::Series(column, rows)) = need
+            && let Some(known) = self.known_needs.get(&(condition, Need::Series(column, !rows)))
+        {
+            // One series for both; it knows the rows when one of them needs them.
+            self.needs[*known] = (condition, Need::Series(column, true));
+            return *known;
+        }
         self.needs.push(need.clone());
         self.known_needs.insert(need, self.needs.len() - 1);
         self.needs.len() - 1
@@ -229,12 +238,31 @@ impl Suite {
         let Compiler { conditions, needs, .. } = compiler;
         let room = Room::new(words);
         let compiled = Compiled { schema: schema.clone(), checks, conditions, needs, room };
-        Suite { compiled: Arc::new(compiled), keep: Keep::default(), wanted: Arc::default() }
+        Suite {
+            compiled: Arc::new(compiled),
+            keep: Keep::default(),
+            wanted: Arc::default(),
+            shows_rows: false,
+        }
     }
 
     /// What verdicts tell of failing rows: at most `keep.examples` values of each check, and their row numbers.
     pub fn keeping(self, keep: Keep) -> Suite {
         Suite { keep, ..self }
+    }
+
+    /// Whoever feeds the pass can read a row again by its number: what verdicts show of repeated keys comes from
+    /// [`Collector::show`], and no query is needed for it. Wants row numbers.
+    pub fn showing_rows(self) -> Suite {
+        Suite { shows_rows: true, ..self }
+    }
+
+    /// The numbers of the rows that [`Collector::show`] is to be fed with.
+    pub fn rows_to_show(&self, merged: &Collector) -> BTreeSet<u64> {
+        match self.shows_rows {
+            true => merged.repeated_rows().flatten().copied().collect(),
+            false => BTreeSet::new(),
+        }
     }
 
     /// Whether failing rows are kept as they pass.
@@ -299,8 +327,8 @@ impl Suite {
         Collector::new(self.compiled.clone(), self.keep, self.wanted.clone())
     }
 
-    /// Whether a set query may follow the pass: always for foreign keys and free SQL, on suspicion for uniqueness,
-    /// beyond the room for accumulators for what needs all values of a column.
+    /// Whether a set query may follow the pass: always for foreign keys and free SQL, to show repeated keys, beyond the
+    /// room for accumulators for what needs all values of a column.
     pub fn needs_set_query(&self) -> bool {
         self.compiled.checks.iter().any(|check| {
             matches!(
@@ -335,10 +363,10 @@ impl Suite {
     /// The question that the pass leaves open for a check.
     fn open(&self, check: &CompiledCheck, index: usize, merged: &Collector) -> Option<String> {
         let open = match &check.plan {
-            Plan::Unique { .. } => check
-                .slots
-                .iter()
-                .any(|slot| matches!(merged.slot(*slot), Slot::Keys(keys) if keys.suspicious())),
+            Plan::Unique { .. } => match merged.repeats(check) {
+                Some(tally) => tally.repeated > 0 && !self.shows_rows,
+                None => true,
+            },
             Plan::ForeignKey { .. } => merged.state(index).missing < merged.met(check.condition),
             Plan::Sql { .. } => true,
             Plan::Late(test) => {

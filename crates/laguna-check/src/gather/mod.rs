@@ -13,12 +13,14 @@ use laguna_base::Result;
 use crate::plan::Ignore;
 use crate::view::{View, failed};
 
+mod aside;
 pub(crate) mod bins;
 pub(crate) mod counts;
 pub(crate) mod distinct;
 pub(crate) mod keys;
 pub(crate) mod moments;
 pub(crate) mod series;
+pub(crate) mod tally;
 
 use bins::Bins;
 use counts::Counts;
@@ -40,8 +42,8 @@ pub(crate) enum Need {
     Distinct(usize),
     /// Each different value and how often it stands there.
     Counts(usize),
-    /// All values, as numbers.
-    Series(usize),
+    /// All values, as numbers, and whether their rows matter.
+    Series(usize, bool),
     /// How many values between edges (the bits of each float).
     Bins(usize, Vec<u64>),
 }
@@ -56,7 +58,7 @@ impl Need {
             | Need::Moments(column)
             | Need::Distinct(column)
             | Need::Counts(column)
-            | Need::Series(column)
+            | Need::Series(column, _)
             | Need::Bins(column, _) => vec![*column],
         }
     }
@@ -114,7 +116,7 @@ impl Slot {
             Need::Keys(..) => Slot::Keys(Keys::new(row_numbers)),
             Need::Distinct(_) => Slot::Distinct(Values::default()),
             Need::Counts(column) => Slot::Counts(Counts::new(&types(*column))),
-            Need::Series(column) => Slot::Series(Series::new(&types(*column), row_numbers)),
+            Need::Series(column, rows) => Slot::Series(Series::new(&types(*column), *rows && row_numbers)),
             Need::Bins(_, edges) => Slot::Bins(Bins::new(edges)),
         })
     }
@@ -128,7 +130,7 @@ impl Slot {
             (Slot::Keys(keys), Need::Keys(columns, ignore)) => keys.update(columns, *ignore, view, room),
             (Slot::Distinct(values), Need::Distinct(column)) => values.update(*column, view, room),
             (Slot::Counts(counts), Need::Counts(column)) => counts.update(view.values(*column)?, room),
-            (Slot::Series(series), Need::Series(column)) => series.update(*column, view, room),
+            (Slot::Series(series), Need::Series(column, _)) => series.update(*column, view, room),
             (Slot::Bins(bins), Need::Bins(column, _)) => bins.update(view.values(*column)?),
             _ => Ok(()),
         }
@@ -173,11 +175,14 @@ impl Slot {
     }
 }
 
-/// One hash a row over all `arrays`.
-pub(crate) fn hashes(arrays: &[ArrayRef], seed: u64, rows: usize) -> Result<Vec<u64>> {
-    let mut hashes = vec![0u64; rows];
-    create_hashes(arrays, &RandomState::with_seed(seed), &mut hashes).map_err(failed)?;
-    Ok(hashes)
+/// One hash of 128 bits a row over all `arrays`, in two halves.
+fn wide_hashes(arrays: &[ArrayRef], rows: usize) -> Result<(Vec<u64>, Vec<u64>)> {
+    let half = |seed: u64| -> Result<Vec<u64>> {
+        let mut hashes = vec![0; rows];
+        create_hashes(arrays, &RandomState::with_seed(seed), &mut hashes).map_err(failed)?;
+        Ok(hashes)
+    };
+    Ok((half(0x6c61_6775_6e61)?, half(0x6c61_6b65)?))
 }
 
 /// Floats with one zero, because -0.0 equals 0.0 as a key.

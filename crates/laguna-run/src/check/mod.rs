@@ -2,6 +2,7 @@
 
 mod backtest;
 mod files;
+mod numbering;
 mod query;
 mod suggest;
 mod tables;
@@ -26,8 +27,7 @@ pub use tables::{CheckTables, check_tables};
 pub struct Telling {
     /// What verdicts tell of failing values.
     pub keep: Keep,
-    /// Whether failing values of files are told in the order of their rows, with the rows' numbers: then the checks that
-    /// meet any are judged once more, on one core.
+    /// Whether failing values of files are told with their rows' numbers.
     pub in_order: bool,
     /// Failing rows of each check that are looked for, at most.
     pub rows: usize,
