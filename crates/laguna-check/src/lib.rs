@@ -16,6 +16,7 @@ mod condition;
 mod explain;
 mod failing;
 mod gather;
+mod kept;
 pub mod great_expectations;
 mod kind;
 mod order;

@@ -27,5 +27,5 @@ pub use lake_tables::{LakeTables, Moment};
 pub use predicate::Predicate;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
-pub use tables::{Pin, Resolved, Tables};
+pub use tables::{Pin, Resolved, Tables, arrived_by};
 pub use timetravel::base_name;

@@ -7,6 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use laguna_base::Result;
 
 use super::{Room, canonical, hashes};
+use crate::kept::codec::{Reader, Writer};
 use crate::view::View;
 
 #[derive(Default)]
@@ -67,6 +68,26 @@ impl Values {
 
     pub fn words(&self) -> usize {
         self.hashes.len() * ENTRY
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        into.count(self.hashes.len() as u64);
+        self.hashes.iter().for_each(|hash| into.wide(*hash as i128));
+    }
+
+    pub fn read(from: &mut Reader<'_>, room: &Room) -> Option<Values> {
+        let entries = from.entries(16)?;
+        let mut read = Values::default();
+        for _ in 0..entries {
+            read.hashes.insert(from.wide()? as u128);
+        }
+        if !from.is_done() {
+            return None;
+        }
+        if !room.take(read.words()) {
+            read = Values { overflowed: true, ..Values::default() };
+        }
+        Some(read)
     }
 
     pub fn merge(&mut self, mut other: Values, room: &Room) {

@@ -9,6 +9,7 @@ use arrow::buffer::NullBuffer;
 use laguna_base::Result;
 
 use super::{Room, canonical, hashes};
+use crate::kept::codec::{Reader, Writer};
 use crate::plan::Ignore;
 use crate::view::{View, present};
 
@@ -86,6 +87,30 @@ impl Keys {
             (Some(into), Some(from)) => into.extend(from),
             (rows, _) => *rows = None,
         }
+    }
+
+    /// Whether there was no room for all keys.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        into.count(self.missing);
+        into.count(self.hashes.len() as u64);
+        self.hashes.iter().for_each(|hash| into.bits(*hash));
+    }
+
+    pub fn read(from: &mut Reader<'_>, room: &Room) -> Option<Keys> {
+        let missing = from.count()?;
+        let entries = from.entries(8)?;
+        let hashes = (0..entries).map(|_| from.bits()).collect::<Option<Vec<u64>>>()?;
+        if !from.is_done() {
+            return None;
+        }
+        Some(match room.take(hashes.len()) {
+            true => Keys { missing, hashes, ..Keys::default() },
+            false => Keys { missing, overflowed: true, ..Keys::default() },
+        })
     }
 
     /// Whether any key may stand twice.

@@ -113,12 +113,12 @@ impl Suite {
                     Some(keys) if answer.total > 0 => keys.repeated_rows(answer.total),
                     _ => Vec::new(),
                 };
-                numbers.truncate(merged.keep().examples);
+                numbers.truncate(merged.keeping().examples);
                 let counts = Counts {
                     rows,
                     missing: keys.map_or(0, |keys| keys.missing),
                     unexpected: answer.total,
-                    examples: answer.examples(&column_types(columns), merged.keep().examples),
+                    examples: answer.examples(&column_types(columns), merged.keeping().examples),
                     numbers,
                 };
                 let what = if columns.len() == 1 { "values" } else { "combinations" };
@@ -128,7 +128,7 @@ impl Suite {
             Plan::ForeignKey { columns, to, fields } => {
                 let counts = Counts {
                     unexpected: answer.total,
-                    examples: answer.examples(&column_types(columns), merged.keep().examples),
+                    examples: answer.examples(&column_types(columns), merged.keeping().examples),
                     ..in_pass()
                 };
                 let says = format!("are not found in {to} ({})", fields.join(", "));

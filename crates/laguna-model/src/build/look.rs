@@ -1,4 +1,5 @@
-//! Checking a table that is there: its rows are read and judged, and nothing is written.
+//! Checking a table that is there: its rows are judged, those of files that no check has seen are read, and what was
+//! accumulated of those is kept. Nothing else is written.
 
 use std::sync::Arc;
 
@@ -13,8 +14,10 @@ use laguna_check::{
     Answered, CheckSpec, Collector, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain,
 };
 use laguna_query::Session;
+use laguna_store::states::FileStates;
 use laguna_store::{scan, types};
 
+use super::by_file::{ByFile, FilesRead, Passed};
 use super::{quoted, statistics, stream};
 
 /// What is asked of a table.
@@ -32,6 +35,8 @@ pub struct Look {
     pub key: Vec<String>,
     /// Whether it matters how each check is answered.
     pub explain: bool,
+    /// What is kept of the table's files, where several looks share it.
+    pub states: Option<Arc<FileStates>>,
 }
 
 /// What was seen.
@@ -45,8 +50,10 @@ pub struct Looked {
     pub failing: Vec<Vec<FailingRow>>,
     /// Rows of the table.
     pub rows: u64,
-    /// Bytes read from storage.
+    /// Bytes of the table that were read.
     pub bytes: u64,
+    /// How much of its files was read; `None` for what has no files, and where no row was looked at.
+    pub files: Option<FilesRead>,
 }
 
 /// Checks one table as `session` sees it. The session must be one that no other table is looked at with: its `this`
@@ -98,11 +105,21 @@ async fn read(
     }
     let suite = Suite::compile_each(checks, schema).keeping(look.keep);
     let mut collector = suite.collector();
+    let (mut fed, mut within) = (None, None);
     if suite.needs_no_rows() {
         let (count, bytes) = ask(session, &format!("SELECT count(*) FROM {name}")).await?;
         let rows = count.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0));
         collector.count_rows(rows.unsigned_abs());
         looked.bytes += bytes;
+    } else if let Some(files) = ByFile::of(session, &look.table, look.states.clone()).await? {
+        let files = Arc::new(files);
+        let Passed { collector: seen, bytes, told, fed: read, failing } =
+            files.pass(&suite, schema, &|_| {}).await?;
+        collector = seen;
+        looked.bytes += bytes;
+        looked.files = Some(told);
+        fed = Some(read);
+        within = Some(Within { files, failing });
     } else {
         let columns: Vec<String> = suite.columns().iter().map(|column| quoted(column)).collect();
         let list = if columns.is_empty() { "1 AS one".to_string() } else { columns.join(", ") };
@@ -125,8 +142,14 @@ async fn read(
     looked.verdicts = suite.finish(collector, answers)?;
     if look.explain {
         looked.answered = explain(checks, schema, query.as_ref());
+        let fed = fed.filter(|_| looked.rows > 0);
+        for (how, fed) in looked.answered.iter_mut().zip(fed.into_iter().flatten()) {
+            if *how == Answered::Pass && !fed {
+                *how = Answered::Kept;
+            }
+        }
     }
-    let search = Search { session, from: name, checks, key: &look.key, rows: look.rows };
+    let search = Search { session, from: name, checks, key: &look.key, rows: look.rows, within };
     let (failing, bytes) = search.failing(&suite, schema, &looked.verdicts).await?;
     looked.failing = failing;
     looked.bytes += bytes;
@@ -144,6 +167,14 @@ pub(super) struct Search<'a> {
     pub key: &'a [String],
     /// Rows of each check, at most.
     pub rows: usize,
+    /// Where rows that fail by themselves are, if that is known.
+    pub within: Option<Within>,
+}
+
+/// Files of a table, and for each check the numbers of those that hold rows which it refuses by themselves.
+pub(super) struct Within {
+    pub files: Arc<ByFile>,
+    pub failing: Vec<Vec<usize>>,
 }
 
 /// An error of the query over several checks names them.
@@ -201,7 +232,7 @@ impl Search<'_> {
         Ok((found, bytes))
     }
 
-    /// Rows that fail by themselves: the table is read again until enough are found.
+    /// Rows that fail by themselves: the files that hold some are read again, else the table, until enough are found.
     async fn single_rows(
         &self,
         schema: &SchemaRef,
@@ -211,6 +242,26 @@ impl Search<'_> {
         let Some(mut finder) = RowFinder::new(self.checks, verdicts, schema, self.rows)? else {
             return Ok(0);
         };
+        if let Some(Within { files, failing }) = &self.within {
+            let mut bytes = 0;
+            for file in 0..files.files().len() {
+                let wanted = failing
+                    .iter()
+                    .enumerate()
+                    .any(|(check, failing)| failing.binary_search(&file).is_ok() && finder.wants(check));
+                if !wanted {
+                    continue;
+                }
+                let see = |batch: &RecordBatch| {
+                    for (check, row) in finder.update(batch)? {
+                        found[check].push(self.row(batch, row, check, schema));
+                    }
+                    Ok(finder.is_done())
+                };
+                bytes += files.look_through(file, schema, see).await?;
+            }
+            return Ok(bytes);
+        }
         let result = self.session.execute(&format!("SELECT * FROM {}", self.from)).await?;
         let mut stream = result.stream;
         while let Some(batch) = stream.next().await {

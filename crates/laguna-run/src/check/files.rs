@@ -208,7 +208,7 @@ impl Files {
         if let Some(finder) = RowFinder::new(checks, &verdicts, &again.columns.named, telling.rows)? {
             again.find(finder, checks, &mut failing).await?;
         }
-        Ok(Looked { verdicts, answered, failing, rows, bytes: again.bytes })
+        Ok(Looked { verdicts, answered, failing, rows, bytes: again.bytes, files: None })
     }
 }
 
