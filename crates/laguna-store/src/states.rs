@@ -41,7 +41,7 @@ pub type State = BTreeMap<Key, Bytes>;
 /// The name of an accumulator that is described by `text`.
 pub fn key(text: &str) -> Key {
     let mut key = Key::default();
-    key.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..key.len()]);
+    key.iter_mut().zip(blake3::hash(text.as_bytes()).as_bytes()).for_each(|(key, hash)| *key = *hash);
     key
 }
 

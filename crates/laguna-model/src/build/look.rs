@@ -6,12 +6,11 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::datasource::ViewTable;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use laguna_base::{Result, TableName};
 use laguna_check::{
-    Answered, CheckSpec, Collector, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain,
+    Answered, CheckSpec, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain,
 };
 use laguna_query::Session;
 use laguna_store::states::FileStates;
@@ -124,7 +123,7 @@ async fn read(
         let columns: Vec<String> = suite.columns().iter().map(|column| quoted(column)).collect();
         let list = if columns.is_empty() { "1 AS one".to_string() } else { columns.join(", ") };
         let output = session.partitions(&format!("SELECT {list} FROM {name}"), &[]).await?;
-        collector.merge(observe(&suite, schema, output.streams).await?);
+        collector.merge(stream::observe(&suite, schema, output.streams, &(Arc::new(|_| {}) as _)).await?);
         looked.bytes += scan::bytes_scanned(output.physical.as_ref());
     }
     looked.rows = collector.rows();
@@ -191,28 +190,6 @@ async fn ask(session: &Session, sql: &str) -> Result<(Vec<RecordBatch>, u64)> {
     let physical = result.physical.clone();
     let batches = laguna_query::collect(result).await?;
     Ok((batches, scan::bytes_scanned(physical.as_ref())))
-}
-
-async fn observe(
-    suite: &Suite,
-    schema: &SchemaRef,
-    streams: Vec<SendableRecordBatchStream>,
-) -> Result<Collector> {
-    let parts = streams.into_iter().map(|mut stream| {
-        let (suite, schema) = (suite.clone(), schema.clone());
-        async move {
-            let mut collector = suite.collector();
-            while let Some(batch) = stream.next().await {
-                collector.update(&stream::widen(&batch.map_err(laguna_query::translate)?, &schema)?)?;
-            }
-            Ok(collector)
-        }
-    });
-    let mut merged = suite.collector();
-    for collector in stream::concurrently(parts).await? {
-        merged.merge(collector);
-    }
-    Ok(merged)
 }
 
 impl Search<'_> {

@@ -181,6 +181,36 @@ pub(super) async fn copy(
     Ok(copied)
 }
 
+/// Feeds `streams` to the checks only. `progress` is told how many rows have passed.
+pub(super) async fn observe(
+    suite: &Suite,
+    schema: &SchemaRef,
+    streams: Vec<SendableRecordBatchStream>,
+    progress: &Arc<dyn Fn(u64) + Send + Sync>,
+) -> Result<Collector> {
+    let total = Arc::new(AtomicU64::new(0));
+    let parts = streams.into_iter().map(|mut stream| {
+        let (suite, schema, progress, total) =
+            (suite.clone(), schema.clone(), progress.clone(), total.clone());
+        async move {
+            let mut collector = suite.collector();
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(laguna_query::translate)?;
+                collector.update(&widen(&batch, &schema)?)?;
+                let rows = batch.num_rows() as u64;
+                let before = total.fetch_add(rows, Ordering::Relaxed);
+                progress(before + rows);
+            }
+            Ok(collector)
+        }
+    });
+    let mut merged = suite.collector();
+    for collector in concurrently(parts).await? {
+        merged.merge(collector);
+    }
+    Ok(merged)
+}
+
 /// `batch` with the columns of `schema`; those that it lacks are null: callers leave out only what no check reads.
 pub(super) fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() == schema.fields().len() {
