@@ -59,7 +59,10 @@ impl Bins {
     }
 
     pub fn write(&self, into: &mut Writer) {
-        self.counts.iter().chain([&self.below, &self.above, &self.present]).for_each(|count| into.count(*count));
+        self.counts
+            .iter()
+            .chain([&self.below, &self.above, &self.present])
+            .for_each(|count| into.count(*count));
     }
 
     pub fn read(from: &mut Reader<'_>, edges: &[u64]) -> Option<Bins> {

@@ -67,8 +67,13 @@ impl Suite {
 
     /// For each check whether the pass answers it by any of the parts that are `marked`.
     pub fn checks_of(&self, marked: &[bool]) -> Vec<bool> {
-        let marked: HashSet<What> =
-            self.parts().iter().zip(marked).filter(|(_, marked)| **marked).map(|(part, _)| part.what).collect();
+        let marked: HashSet<What> = self
+            .parts()
+            .iter()
+            .zip(marked)
+            .filter(|(_, marked)| **marked)
+            .map(|(part, _)| part.what)
+            .collect();
         let is = |what: What| marked.contains(&what);
         let checks = self.compiled.checks.iter().enumerate();
         checks

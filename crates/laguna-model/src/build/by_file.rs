@@ -97,7 +97,11 @@ enum Extent {
 
 impl ByFile {
     /// The files of `table` as `session` sees it; `None` for what has no files of its own, such as a view.
-    pub async fn of(session: &Session, table: &TableName, states: Option<Arc<FileStates>>) -> Result<Option<ByFile>> {
+    pub async fn of(
+        session: &Session,
+        table: &TableName,
+        states: Option<Arc<FileStates>>,
+    ) -> Result<Option<ByFile>> {
         let Some(Resolved::Snapshot { snapshot, until, .. }) = session.resolved(table).await? else {
             return Ok(None);
         };
@@ -151,7 +155,8 @@ impl ByFile {
         });
         let mut answers = futures::stream::iter(work).buffered(cores * AHEAD);
         while let Some((file, answer)) = answers.next().await {
-            let one = answer.map_err(|error| Error::internal("a task of the pass died").caused_by(error))??;
+            let one =
+                answer.map_err(|error| Error::internal("a task of the pass died").caused_by(error))??;
             passed.bytes += one.bytes;
             passed.told.state_bytes += one.state_bytes;
             match one.open.contains(&true) {
@@ -236,7 +241,8 @@ impl ByFile {
         let mut bytes = 0;
         let mut done = futures::stream::iter(work).buffered(question.cores);
         while let Some(part) = done.next().await {
-            let (part, read) = part.map_err(|error| Error::internal("a task of the pass died").caused_by(error))??;
+            let (part, read) =
+                part.map_err(|error| Error::internal("a task of the pass died").caused_by(error))??;
             collector.merge(part);
             bytes += read;
         }
@@ -286,7 +292,8 @@ impl ByFile {
         let Some(column) = batch.column_by_name(arrival) else {
             return Err(Error::internal("rows do not say when they arrived"));
         };
-        let micros = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))).map_err(engine)?;
+        let micros =
+            cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))).map_err(engine)?;
         let micros = micros.as_primitive::<TimestampMicrosecondType>();
         let arrived: BooleanArray =
             micros.iter().map(|at| Some(at.is_some_and(|at| at <= until.as_micros()))).collect();
@@ -346,7 +353,11 @@ impl ByFile {
 }
 
 /// What a stream's checks have accumulated of the one file that it was written to, if that is all that they have seen.
-pub(super) fn of_written(suite: &Suite, written: &Written, collector: &mut Collector) -> Option<(DataFile, State)> {
+pub(super) fn of_written(
+    suite: &Suite,
+    written: &Written,
+    collector: &mut Collector,
+) -> Option<(DataFile, State)> {
     let [file] = written.files.as_slice() else { return None };
     if file.rows != collector.rows() || FileScans::parts(file) > 1 {
         return None;
@@ -358,7 +369,12 @@ pub(super) fn of_written(suite: &Suite, written: &Written, collector: &mut Colle
 }
 
 /// Keeps what is known of files that a build has written and that are still part of it.
-pub(super) async fn keep_written(lake: &Lake, table: &TableName, fresh: Vec<(DataFile, State)>, adds: &[DataFile]) {
+pub(super) async fn keep_written(
+    lake: &Lake,
+    table: &TableName,
+    fresh: Vec<(DataFile, State)>,
+    adds: &[DataFile],
+) {
     let states = lake.file_states(table);
     let (states, none) = (&states, &HashSet::new());
     let wanted = fresh.into_iter().filter(|(file, _)| adds.iter().any(|add| add.path == file.path));

@@ -106,9 +106,8 @@ pub(super) async fn build(
         bytes_in += bytes;
         // Rows that are refused lie in the kept files that tell so, and in any of the new ones.
         let all = Arc::new(ByFile::new(session, Arc::new(all), states)?);
-        let in_kept = |check: usize, path: &str| {
-            failing[check].iter().any(|file| kept.files()[*file].path == path)
-        };
+        let in_kept =
+            |check: usize, path: &str| failing[check].iter().any(|file| kept.files()[*file].path == path);
         let failing = (0..failing.len()).map(|check| {
             let may_fail = |file: &DataFile| match fresh.contains(file.path.as_str()) {
                 true => pass.collector.refused(check) > 0,

@@ -9,9 +9,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use laguna_base::{Result, TableName};
-use laguna_check::{
-    Answered, CheckSpec, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain,
-};
+use laguna_check::{Answered, CheckSpec, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain};
 use laguna_query::Session;
 use laguna_store::states::FileStates;
 use laguna_store::{scan, types};

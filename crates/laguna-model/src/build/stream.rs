@@ -51,8 +51,12 @@ pub(super) async fn write(
         };
         part.run(stream)
     });
-    let mut pass =
-        Pass { written: Written::default(), collector: suite.collector(), quarantined: Vec::new(), fresh: Vec::new() };
+    let mut pass = Pass {
+        written: Written::default(),
+        collector: suite.collector(),
+        quarantined: Vec::new(),
+        fresh: Vec::new(),
+    };
     for (written, mut collector, aside) in concurrently(parts).await? {
         if matches!(model.settings.materialize, Materialize::Incremental(_)) {
             pass.fresh.extend(by_file::of_written(suite, &written, &mut collector));

@@ -1,5 +1,7 @@
 //! The room from outside: the example project as users have it.
 
+mod states;
+
 use std::path::Path;
 
 use laguna_model::{LoadOptions, Project, select};

@@ -69,7 +69,9 @@ pub fn print(reports: &[Report], explain: bool, printer: &Printer) -> Result<()>
         text.push_str(&format!(", {} read", bytes(read)));
     }
     printer.say(&text);
-    for (report, files) in reports.iter().filter(|_| explain).filter_map(|report| Some((report, report.files.as_ref()?))) {
+    for (report, files) in
+        reports.iter().filter(|_| explain).filter_map(|report| Some((report, report.files.as_ref()?)))
+    {
         let mut text = format!(
             "{}: {} of {} read, {} from kept states ({})",
             report.checked.subject,

@@ -13,5 +13,6 @@ mod reference;
 mod replay;
 mod servers;
 mod small;
+mod states;
 mod stores;
 mod trouble;
