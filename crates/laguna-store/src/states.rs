@@ -26,8 +26,9 @@ const ENDING: &str = ".state";
 /// First bytes of a state: its name and the version of its form.
 const MAGIC: &[u8; 8] = b"lgstate1";
 
-/// Bytes of the states of one file, at most.
-const LARGEST: usize = 4 << 20;
+/// Bytes of the accumulators of one file: as many as the file has, within these bounds.
+const SMALLEST_ROOM: usize = 256 << 10;
+const LARGEST_ROOM: usize = 4 << 20;
 
 /// Bytes of states that one [`FileStates`] holds in memory, at most.
 const IN_MEMORY: usize = 64 << 20;
@@ -128,27 +129,33 @@ impl FileStates {
     }
 
     /// Keeps `new` of `file` beside those of its accumulators that are `used`, and the others as far as there is room.
-    /// Whether it worked shows when it is asked for again.
-    pub async fn keep(&self, file: &DataFile, new: State, used: &HashSet<Key>) {
+    /// Gives the names of the new ones for which there is none. Whether the store took the others shows when they are
+    /// asked for again.
+    pub async fn keep(&self, file: &DataFile, new: State, used: &HashSet<Key>) -> HashSet<Key> {
         if new.is_empty() {
-            return;
+            return HashSet::new();
         }
         let (old, _) = self.of(file).await;
-        let mut state = new;
-        let mut size: usize = state.values().map(Bytes::len).sum();
-        let (wanted, others): (Vec<_>, Vec<_>) = old.iter().partition(|(key, _)| used.contains(*key));
-        for (key, content) in wanted.into_iter().chain(others) {
-            if size + content.len() <= LARGEST && !state.contains_key(key) {
+        let room = (file.size as usize).clamp(SMALLEST_ROOM, LARGEST_ROOM);
+        let mut state = State::new();
+        let mut size = 0;
+        let mut put = |key: Key, content: &Bytes| {
+            let fits = size + content.len() <= room;
+            if fits && state.insert(key, content.clone()).is_none() {
                 size += content.len();
-                state.insert(*key, content.clone());
             }
-        }
-        while size > LARGEST
-            && let Some((largest, content)) = state.iter().max_by_key(|(_, content)| content.len())
-        {
-            let largest = *largest;
-            size -= content.len();
-            state.remove(&largest);
+            fits
+        };
+        // What is used goes before what is new: else two that have no room together would take turns.
+        let (wanted, others): (Vec<_>, Vec<_>) = old.iter().partition(|(key, _)| used.contains(*key));
+        wanted.into_iter().for_each(|(key, content)| drop(put(*key, content)));
+        let mut by_size: Vec<(&Key, &Bytes)> = new.iter().collect();
+        by_size.sort_by_key(|(_, content)| content.len());
+        let refused: HashSet<Key> =
+            by_size.into_iter().filter(|(key, content)| !put(**key, content)).map(|(key, _)| *key).collect();
+        others.into_iter().for_each(|(key, content)| drop(put(*key, content)));
+        if refused.len() == new.len() {
+            return refused;
         }
         let state = Arc::new(state);
         self.remember(file, state.clone());
@@ -159,6 +166,7 @@ impl FileStates {
             self.refused.store(true, Ordering::Relaxed);
             tracing::debug!(table = %self.table, %error, "states of files are not kept");
         }
+        refused
     }
 
     async fn put(&self, file: &DataFile, state: &State) -> object_store::Result<()> {
@@ -333,11 +341,15 @@ mod tests {
         let (lake, table) = lake().await;
         let a = file("a.parquet", 4);
         let states = lake.file_states(&table);
-        states.keep(&a, one("old", LARGEST / 2), &HashSet::new()).await;
-        states.keep(&a, one("used", LARGEST / 2), &HashSet::new()).await;
-        states.keep(&a, one("new", LARGEST / 4), &HashSet::from([key("used")])).await;
-        let kept: Vec<Key> = lake.file_states(&table).of(&a).await.0.keys().copied().collect();
-        assert!(kept.contains(&key("used")) && kept.contains(&key("new")) && !kept.contains(&key("old")));
+        let none = HashSet::new();
+        assert!(states.keep(&a, one("old", SMALLEST_ROOM / 2), &none).await.is_empty());
+        assert!(states.keep(&a, one("used", SMALLEST_ROOM / 2), &none).await.is_empty());
+        let mut new = one("new", SMALLEST_ROOM / 4);
+        new.append(&mut one("large", SMALLEST_ROOM));
+        assert_eq!(states.keep(&a, new, &HashSet::from([key("used")])).await, HashSet::from([key("large")]));
+        let kept = lake.file_states(&table).of(&a).await.0;
+        let kept: HashSet<Key> = kept.keys().copied().collect();
+        assert_eq!(kept, HashSet::from([key("used"), key("new")]));
     }
 
     #[tokio::test]

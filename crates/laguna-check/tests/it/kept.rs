@@ -84,7 +84,7 @@ fn checks() -> Vec<(&'static str, Value)> {
         ("expect_column_values_to_be_unique", json!({"column": "d"})),
         ("expect_compound_columns_to_be_unique", json!({"column_list": ["i", "t", "d"]})),
         ("expect_column_min_to_be_between", json!({"column": "f", "min_value": 0})),
-        ("expect_column_max_to_be_between", json!({"column": "at", "max_value": "1970-01-01"})),
+        ("expect_column_max_to_be_between", json!({"column": "at", "max_value": "1970-01-01T00:00:02"})),
         ("expect_column_max_to_be_between", json!({"column": "n", "max_value": 3})),
         ("expect_column_mean_to_be_between", json!({"column": "f", "max_value": 3})),
         ("expect_column_stdev_to_be_between", json!({"column": "n", "max_value": 3})),

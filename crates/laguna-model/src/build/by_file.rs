@@ -208,7 +208,10 @@ impl ByFile {
                 unkept[part] = kept.is_none();
                 new.extend(kept.map(|(key, content)| (key, content.into())));
             }
-            self.states.keep(data_file, new, &question.used).await;
+            let refused = self.states.keep(data_file, new, &question.used).await;
+            for (unkept, key) in unkept.iter_mut().zip(&question.keys) {
+                *unkept |= key.is_some_and(|key| refused.contains(&key));
+            }
         }
         one.unkept = unkept;
         Ok(one)
@@ -378,6 +381,6 @@ pub(super) async fn keep_written(
     let states = lake.file_states(table);
     let (states, none) = (&states, &HashSet::new());
     let wanted = fresh.into_iter().filter(|(file, _)| adds.iter().any(|add| add.path == file.path));
-    let kept = wanted.map(|(file, state)| async move { states.keep(&file, state, none).await });
+    let kept = wanted.map(|(file, state)| async move { drop(states.keep(&file, state, none).await) });
     futures::stream::iter(kept).buffer_unordered(AHEAD).collect::<()>().await;
 }
