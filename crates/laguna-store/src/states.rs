@@ -148,12 +148,16 @@ impl FileStates {
         };
         // What is used goes before what is new: else two that have no room together would take turns.
         let (wanted, others): (Vec<_>, Vec<_>) = old.iter().partition(|(key, _)| used.contains(*key));
-        wanted.into_iter().for_each(|(key, content)| drop(put(*key, content)));
+        for (key, content) in wanted {
+            put(*key, content);
+        }
         let mut by_size: Vec<(&Key, &Bytes)> = new.iter().collect();
         by_size.sort_by_key(|(_, content)| content.len());
         let refused: HashSet<Key> =
             by_size.into_iter().filter(|(key, content)| !put(**key, content)).map(|(key, _)| *key).collect();
-        others.into_iter().for_each(|(key, content)| drop(put(*key, content)));
+        for (key, content) in others {
+            put(*key, content);
+        }
         if refused.len() == new.len() {
             return refused;
         }

@@ -157,7 +157,10 @@ fn checks() -> Vec<(&'static str, Value)> {
         ("expect_column_stdev_to_be_between", json!({"column": "f", "max_value": 3})),
         ("expect_column_median_to_be_between", json!({"column": "i", "max_value": 3})),
         ("expect_column_unique_value_count_to_be_between", json!({"column": "t", "max_value": 2})),
-        ("expect_column_max_to_be_between", json!({"column": "_ingested_at", "max_value": "1970-01-01T00:00:02"})),
+        (
+            "expect_column_max_to_be_between",
+            json!({"column": "_ingested_at", "max_value": "1970-01-01T00:00:02"}),
+        ),
         (
             "expect_column_sum_to_be_between",
             json!({"column": "i", "max_value": 3, "row_condition": "col(\"f\") > 0", "condition_parser": "great_expectations"}),
