@@ -11,6 +11,8 @@ use crate::failing::FailingRow;
 use crate::gather::Slot;
 use crate::gather::keys::Keys;
 use crate::gather::tally::Tally;
+use crate::kept::codec::{Reader, Writer};
+use crate::kept::{Fed, What};
 use crate::order::Order;
 use crate::plan::{Ignore, Plan, RowPlan, Shows};
 use crate::suite::{Compiled, CompiledCheck, Keep, Wanted};
@@ -20,6 +22,8 @@ use crate::view::{View, failed, present};
 /// What one stream of batches has shown so far.
 pub struct Collector {
     compiled: Arc<Compiled>,
+    /// What it is fed, when not all.
+    pub(crate) fed: Option<Arc<Fed>>,
     keep: Keep,
     wanted: Arc<Wanted>,
     /// Rows that came, and the number of the next one.
@@ -60,7 +64,7 @@ impl Collector {
         }
         let states = compiled.checks.iter().map(|_| State::default()).collect();
         let met = vec![0; compiled.conditions.len()];
-        Collector { compiled, keep, wanted, rows: 0, next: 0, met, states, slots, error }
+        Collector { compiled, fed: None, keep, wanted, rows: 0, next: 0, met, states, slots, error }
     }
 
     /// Rows fed so far.
@@ -89,7 +93,8 @@ impl Collector {
     /// Returns for each row the index of the first row check that refuses it, or null when it passes all; `None` when
     /// every row passes. Only critical checks without tolerance (`mostly` 1) refuse single rows.
     pub fn update(&mut self, batch: &RecordBatch) -> Result<Option<UInt32Array>> {
-        let compiled = self.compiled.clone();
+        let (compiled, fed) = (self.compiled.clone(), self.fed.clone());
+        let fed = fed.as_deref();
         if batch.num_columns() != compiled.schema.fields().len() {
             return Err(Error::internal(format!(
                 "a batch of {} columns met checks for {}",
@@ -104,19 +109,29 @@ impl Collector {
             return Ok(None);
         }
         let mut views = Vec::with_capacity(compiled.conditions.len());
-        for (condition, met) in compiled.conditions.iter().zip(&mut self.met) {
+        for (index, (condition, met)) in compiled.conditions.iter().zip(&mut self.met).enumerate() {
             let view = match &condition.test {
-                None => View::new(batch, base),
-                Some(test) => View::filtered(batch, base, &mask(test.as_ref(), batch)?),
+                Some(test) if fed.is_none_or(|fed| fed.views[index]) => {
+                    View::filtered(batch, base, &mask(test.as_ref(), batch)?)
+                }
+                // Nobody looks at the rows of a condition that is not fed.
+                _ => View::new(batch, base),
             };
-            *met += view.rows() as u64;
+            if index == 0 || fed.is_none_or(|fed| fed.conditions[index]) {
+                *met += view.rows() as u64;
+            }
             views.push(view);
         }
-        for (slot, (condition, need)) in self.slots.iter_mut().zip(&compiled.needs) {
-            slot.update(need, &views[*condition], &compiled.room)?;
+        for (index, (slot, (condition, need))) in self.slots.iter_mut().zip(&compiled.needs).enumerate() {
+            if fed.is_none_or(|fed| fed.needs[index]) {
+                slot.update(need, &views[*condition], &compiled.room)?;
+            }
         }
         let mut refused: Option<Vec<Option<u32>>> = None;
         for (index, check) in compiled.checks.iter().enumerate() {
+            if fed.is_some_and(|fed| !fed.checks[index]) {
+                continue;
+            }
             let (state, view) = (&mut self.states[index], &views[check.condition]);
             match &check.plan {
                 Plan::Row(row) => {
@@ -235,12 +250,39 @@ impl Collector {
         unique.filter_map(|check| Some(self.repeats(check)?.rows.as_slice()))
     }
 
+    pub(crate) fn slot_mut(&mut self, index: usize) -> &mut Slot {
+        &mut self.slots[index]
+    }
+
+    /// How many rows the check at `index` has refused one by one.
+    pub fn refused(&self, index: usize) -> u64 {
+        self.states.get(index).map_or(0, |state| state.unexpected)
+    }
+
+    /// Takes what [`Collector::keep`] wrote of one part; `None` when the bytes are none of it.
+    pub(crate) fn restored(&mut self, what: What, from: &mut Reader<'_>, compiled: &Compiled) -> Option<()> {
+        match what {
+            What::Condition(index) => {
+                let met = from.count()?;
+                from.is_done().then(|| self.met[index] = met)
+            }
+            What::Check(index) => {
+                let state = State::read(from)?;
+                from.is_done().then(|| self.states[index] = state)
+            }
+            What::Need(index) => {
+                let types = |column: usize| compiled.plain_type(column).clone();
+                self.slots[index].read(&compiled.needs[index].1, types, from, &compiled.room)
+            }
+        }
+    }
+
     /// Rows that met a condition.
     pub(crate) fn met(&self, condition: usize) -> u64 {
         self.met[condition]
     }
 
-    pub(crate) fn keep(&self) -> Keep {
+    pub(crate) fn keeping(&self) -> Keep {
         self.keep
     }
 
@@ -274,6 +316,25 @@ fn mask(test: &dyn datafusion::physical_expr::PhysicalExpr, batch: &RecordBatch)
 }
 
 impl State {
+    /// Its content as bytes; `None` when it could not judge.
+    pub fn write(&self, into: &mut Writer) -> Option<()> {
+        if self.error.is_some() || !self.numbers.is_empty() {
+            return None;
+        }
+        into.count(self.missing);
+        into.count(self.unexpected);
+        into.count(self.examples.len() as u64);
+        self.examples.iter().for_each(|value| into.value(value));
+        self.order.write(into);
+        Some(())
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<State> {
+        let (missing, unexpected) = (from.count()?, from.count()?);
+        let examples = (0..from.entries(1)?).map(|_| from.value()).collect::<Option<_>>()?;
+        Some(State { missing, unexpected, examples, order: Order::read(from)?, ..State::default() })
+    }
+
     /// Judges a batch and gives the failing rows, if there are any.
     fn judge(&mut self, row: &RowPlan, view: &View<'_>, keep: Keep) -> Option<BooleanBuffer> {
         if self.error.is_some() {

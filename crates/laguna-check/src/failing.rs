@@ -90,6 +90,11 @@ impl RowFinder {
         self.left.iter().all(|left| *left == 0)
     }
 
+    /// Whether more rows of one check are looked for.
+    pub fn wants(&self, check: usize) -> bool {
+        self.wanted.iter().zip(&self.left).any(|((at, ..), left)| *at == check && *left > 0)
+    }
+
     /// Check and row of the batch, for the rows of `batch` that are wanted.
     pub fn update(&mut self, batch: &RecordBatch) -> Result<Vec<(usize, usize)>> {
         let mut found = Vec::new();

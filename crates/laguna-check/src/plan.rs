@@ -178,6 +178,11 @@ pub(crate) struct RowPlan {
 pub(crate) trait RowTest: Send + Sync {
     /// The rows that fail, as set bits; `None` when none does. Bits of missing values mean nothing.
     fn failing(&self, view: &View<'_>) -> Result<Option<BooleanBuffer>>;
+
+    /// Whether it says the same of the same row tomorrow.
+    fn lasts(&self) -> bool {
+        true
+    }
 }
 
 /// The test of a check that needs only the schema and the number of rows.

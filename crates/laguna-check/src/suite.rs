@@ -1,17 +1,17 @@
 //! The checks of one table, compiled against its schema: the way from specs to verdicts.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
 use laguna_base::{Error, Result};
 
 use crate::collector::{Collector, described};
 use crate::failing::RowFinder;
 use crate::gather::{Need, Room};
+use crate::kept::Part;
 use crate::plan::{Binding, Known, Plan};
 use crate::set_query::{self, Answer, SetPart, SetQuery};
 use crate::spec::{CheckSpec, Severity};
@@ -55,6 +55,8 @@ pub(crate) struct Compiled {
     pub needs: Vec<(usize, Need)>,
     /// Words that all collectors together still may keep.
     pub room: Room,
+    /// The accumulators of the pass, once somebody has asked for them.
+    pub parts: OnceLock<Vec<Part>>,
 }
 
 /// Failing rows that are kept as they pass.
@@ -71,6 +73,8 @@ pub(crate) struct CompiledCondition {
     /// It as SQL; empty for that of all rows.
     pub sql: String,
     pub test: Option<Arc<dyn PhysicalExpr>>,
+    /// Whether it says the same of the same row tomorrow.
+    pub lasts: bool,
 }
 
 pub(crate) struct CompiledCheck {
@@ -108,7 +112,7 @@ impl Compiled {
             rows: merged.met(check.condition),
             schema: &self.schema,
             slots: check.slots.iter().map(|slot| merged.slot(*slot)).collect(),
-            examples: merged.keep().examples,
+            examples: merged.keeping().examples,
             mostly: check.spec.arguments.mostly(),
         }
     }
@@ -169,8 +173,8 @@ impl Compiler<'_> {
         if let Some(known) = self.known_conditions.get(&sql) {
             return Ok(*known);
         }
-        let test = Some(sql::condition(&sql, &self.binding)?);
-        self.conditions.push(CompiledCondition { sql: sql.clone(), test });
+        let (test, lasts) = sql::condition(&sql, &self.binding)?;
+        self.conditions.push(CompiledCondition { sql: sql.clone(), test: Some(test), lasts });
         self.known_conditions.insert(sql, self.conditions.len() - 1);
         Ok(self.conditions.len() - 1)
     }
@@ -223,7 +227,7 @@ impl Suite {
     ) -> Suite {
         let mut compiler = Compiler {
             binding: Binding::new(schema),
-            conditions: vec![CompiledCondition { sql: String::new(), test: None }],
+            conditions: vec![CompiledCondition { sql: String::new(), test: None, lasts: true }],
             known_conditions: HashMap::new(),
             needs: Vec::new(),
             known_needs: HashMap::new(),
@@ -237,7 +241,8 @@ impl Suite {
         }
         let Compiler { conditions, needs, .. } = compiler;
         let room = Room::new(words);
-        let compiled = Compiled { schema: schema.clone(), checks, conditions, needs, room };
+        let parts = OnceLock::new();
+        let compiled = Compiled { schema: schema.clone(), checks, conditions, needs, room, parts };
         Suite {
             compiled: Arc::new(compiled),
             keep: Keep::default(),
@@ -285,26 +290,7 @@ impl Suite {
 
     /// Columns that the pass reads, each once however many checks look at it.
     pub fn columns(&self) -> Vec<String> {
-        let compiled = &self.compiled;
-        let mut columns: BTreeSet<usize> =
-            compiled.needs.iter().flat_map(|(_, need)| need.columns()).collect();
-        for test in compiled.conditions.iter().filter_map(|condition| condition.test.as_ref()) {
-            columns.extend(collect_columns(test).iter().map(|column| column.index()));
-        }
-        for check in &compiled.checks {
-            match &check.plan {
-                Plan::Row(row) => columns.extend(&row.columns),
-                Plan::Order(order) => columns.extend([order.column]),
-                Plan::ForeignKey { columns: keys, .. } => columns.extend(keys),
-                Plan::Unique { .. }
-                | Plan::Late(_)
-                | Plan::Sql { .. }
-                | Plan::Table(_)
-                | Plan::Broken(_)
-                | Plan::Misfit { .. } => {}
-            }
-        }
-        columns.into_iter().map(|index| compiled.schema.field(index).name().clone()).collect()
+        self.columns_of(&vec![true; self.parts().len()])
     }
 
     /// Whether the schema and the number of rows answer every check, so that no batch need be fed. Without batches
@@ -374,7 +360,7 @@ impl Suite {
             }
             Plan::Row(_) | Plan::Order(_) | Plan::Table(_) | Plan::Broken(_) | Plan::Misfit { .. } => false,
         };
-        if open { set_query::part(&self.compiled, check, merged.keep().examples) } else { None }
+        if open { set_query::part(&self.compiled, check, merged.keeping().examples) } else { None }
     }
 
     /// One verdict for each check, in order. `answers` are the batches of the set query; they may be left out when

@@ -31,5 +31,5 @@ pub use predicate::Predicate;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
 pub use surroundings::{Listing, Schemas, Surroundings, World};
-pub use tables::{Pin, Resolved, Tables};
+pub use tables::{Pin, Resolved, Tables, arrived_by};
 pub use timetravel::base_name;

@@ -10,6 +10,7 @@ use laguna_base::Result;
 use super::aside::Aside;
 use super::tally::{Entry, tally};
 use super::{Room, canonical, wide_hashes};
+use crate::kept::codec::{Reader, Writer};
 use crate::view::View;
 
 #[derive(Default)]
@@ -101,6 +102,31 @@ impl Values {
     pub fn words(&self) -> usize {
         // The few that are held beside a file need no room.
         if self.aside.is_some() { 0 } else { self.hashes.len() * ENTRY }
+    }
+
+    /// Whether memory holds all values.
+    pub fn held(&self) -> bool {
+        !self.overflowed && self.aside.is_none()
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        into.count(self.hashes.len() as u64);
+        self.hashes.iter().for_each(|hash| into.wide(*hash as i128));
+    }
+
+    pub fn read(from: &mut Reader<'_>, room: &Room) -> Option<Values> {
+        let entries = from.entries(16)?;
+        let mut read = Values::default();
+        for _ in 0..entries {
+            read.hashes.insert(from.wide()? as u128);
+        }
+        if !from.is_done() {
+            return None;
+        }
+        if !room.take(read.words()) {
+            read.set_aside();
+        }
+        Some(read)
     }
 
     pub fn merge(&mut self, mut other: Values, room: &Room) {

@@ -10,6 +10,7 @@ use laguna_base::Result;
 use super::aside::Aside;
 use super::tally::{Entry, Parts, Tally, part_of, tally};
 use super::{Room, canonical, wide_hashes};
+use crate::kept::codec::{Reader, Writer};
 use crate::plan::Ignore;
 use crate::view::{View, present};
 
@@ -18,7 +19,7 @@ pub(crate) struct Keys {
     pub missing: u64,
     /// Whether rows are told apart by their numbers.
     numbered: bool,
-    held: Chunks,
+    chunks: Chunks,
     aside: Option<Aside>,
     /// Neither memory nor disk had room.
     overflowed: bool,
@@ -157,7 +158,7 @@ impl Keys {
             return;
         }
         if self.aside.is_none() && room.take(chunk.words()) {
-            self.held.0.push(chunk);
+            self.chunks.0.push(chunk);
         } else if self.set_aside(room).and_then(|aside| write(aside, &chunk)).is_err() {
             self.overflow(room);
         }
@@ -166,7 +167,7 @@ impl Keys {
     /// Writes all hashes that memory holds to disk.
     fn set_aside(&mut self, room: &Room) -> Result<&mut Aside> {
         let aside = self.aside.get_or_insert_default();
-        for chunk in std::mem::take(&mut self.held).0 {
+        for chunk in std::mem::take(&mut self.chunks).0 {
             room.give(chunk.words());
             write(aside, &chunk)?;
         }
@@ -179,7 +180,7 @@ impl Keys {
     }
 
     pub fn words(&self) -> usize {
-        self.held.0.iter().map(Chunk::words).sum()
+        self.chunks.0.iter().map(Chunk::words).sum()
     }
 
     pub fn merge(&mut self, mut other: Keys, room: &Room) {
@@ -189,7 +190,7 @@ impl Keys {
             room.give(other.words());
             self.overflow(room);
         } else if self.aside.is_none() && other.aside.is_none() {
-            self.held.0.append(&mut other.held.0);
+            self.chunks.0.append(&mut other.chunks.0);
         } else {
             let joined = other.set_aside(room).map(std::mem::take);
             if self.set_aside(room).and_then(|aside| aside.merge(joined?)).is_err() {
@@ -197,6 +198,39 @@ impl Keys {
                 self.overflow(room);
             }
         }
+    }
+
+    /// Whether memory holds all keys, and nothing of their rows.
+    pub fn held(&self) -> bool {
+        !self.overflowed && self.aside.is_none() && !self.numbered
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        into.count(self.missing);
+        into.count(self.chunks.0.iter().map(|chunk| chunk.low.len() as u64).sum());
+        for chunk in &self.chunks.0 {
+            for (low, high) in chunk.low.iter().zip(&chunk.high) {
+                into.bits(*low);
+                into.bits(*high);
+            }
+        }
+    }
+
+    pub fn read(from: &mut Reader<'_>, room: &Room) -> Option<Keys> {
+        let mut read = Keys { missing: from.count()?, ..Keys::new(false) };
+        let entries = from.entries(16)?;
+        let (mut low, mut high) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
+        for _ in 0..entries {
+            low.push(from.bits()?);
+            high.push(from.bits()?);
+        }
+        if !from.is_done() {
+            return None;
+        }
+        if entries > 0 {
+            read.add(Chunk::new(&low, &high, 0, &[]), room);
+        }
+        Some(read)
     }
 
     /// What repeats; `None` when there was no room for the keys. Of the rows that do the first `limit` are told, where
@@ -210,7 +244,7 @@ impl Keys {
         }
         let limit = if self.numbered { limit } else { 0 };
         let made = match &self.aside {
-            None => tally(&self.held, limit, !self.numbered),
+            None => tally(&self.chunks, limit, !self.numbered),
             Some(aside) => tally(&aside.with(std::iter::empty()), limit, !self.numbered),
         };
         let made = made.ok()?;

@@ -114,7 +114,7 @@ impl Suite {
                         rows,
                         missing,
                         unexpected: answer.total,
-                        examples: answer.examples(&column_types(columns), merged.keep().examples),
+                        examples: answer.examples(&column_types(columns), merged.keeping().examples),
                         numbers: match repeats {
                             Some(repeats) if repeats.repeated == answer.total => repeats.rows.clone(),
                             _ => Vec::new(),
@@ -128,7 +128,7 @@ impl Suite {
             Plan::ForeignKey { columns, to, fields } => {
                 let counts = Counts {
                     unexpected: answer.total,
-                    examples: answer.examples(&column_types(columns), merged.keep().examples),
+                    examples: answer.examples(&column_types(columns), merged.keeping().examples),
                     ..in_pass()
                 };
                 let says = format!("are not found in {to} ({})", fields.join(", "));

@@ -205,7 +205,7 @@ impl Files {
                 false => verdict.unexpected_index.clear(),
             }
         }
-        Ok(Looked { verdicts, answered, failing, rows, bytes: again.bytes })
+        Ok(Looked { verdicts, answered, failing, rows, bytes: again.bytes, files: None })
     }
 }
 

@@ -16,5 +16,6 @@ mod reference;
 mod replay;
 mod servers;
 mod small;
+mod states;
 mod stores;
 mod trouble;
