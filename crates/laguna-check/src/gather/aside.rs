@@ -194,3 +194,37 @@ fn broken(error: std::io::Error) -> Error {
 fn poisoned() -> Error {
     Error::internal("a count of hashes panicked")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tally::tally;
+    use super::*;
+
+    /// Entries of which the last `twice` repeat the first ones.
+    fn entries(count: u64, twice: u64) -> impl Iterator<Item = Entry> {
+        (0..count + twice).map(move |row| {
+            let low = (row % count + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            Entry { low, high: low.rotate_left(29), row }
+        })
+    }
+
+    #[test]
+    fn what_was_written_is_counted_as_if_it_had_stayed() {
+        let (count, twice) = (3 * RUN as u64, RUN as u64 / 2);
+        let mut asides = [Aside::default(), Aside::default()];
+        let mut rest = Vec::new();
+        for (at, entry) in entries(count, twice).enumerate() {
+            match at % 5 {
+                0 => rest.push(entry),
+                at => asides[at % 2].push(entry).unwrap(),
+            }
+        }
+        let [mut whole, other] = asides;
+        assert!(!whole.files.is_empty() && !other.files.is_empty(), "both have files");
+        whole.merge(other).unwrap();
+        let found = tally(&whole.with(rest.into_iter()), 10, false).unwrap();
+        assert_eq!((found.distinct, found.repeated), (count, 2 * twice));
+        assert_eq!(found.rows, (0..10).collect::<Vec<_>>());
+        assert_eq!(tally(&whole.with(std::iter::empty()), 0, true).unwrap().rows, [0; 0]);
+    }
+}

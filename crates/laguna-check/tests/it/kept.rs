@@ -233,3 +233,47 @@ fn what_does_not_fit_is_not_kept_and_what_is_damaged_is_not_taken() {
     let kept = kept(&suite, &batch(&many));
     assert_eq!(kept.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
 }
+
+#[test]
+fn hashes_on_disk_are_not_kept_and_kept_ones_without_room_go_to_disk() {
+    let specs: Vec<CheckSpec> = [
+        ("expect_column_values_to_be_unique", json!({"column": "i"})),
+        ("expect_compound_columns_to_be_unique", json!({"column_list": ["i", "t"]})),
+        ("expect_column_unique_value_count_to_be_between", json!({"column": "t", "min_value": 900})),
+        ("expect_column_proportion_of_unique_values_to_be_between", json!({"column": "i", "max_value": 0.9})),
+    ]
+    .into_iter()
+    .map(|(name, arguments)| CheckSpec::new(name, &arguments).unwrap())
+    .collect();
+    let rows = |from: i64| -> Vec<Row> {
+        (from..from + 500)
+            .map(|at| (Some(at), None, Some((at % 900).to_string()), None, None, None))
+            .collect()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // The second time one key of the first file stands in the second one too.
+    for second in [500, 499] {
+        let batches = [batch(&rows(0)), batch(&rows(second))];
+        let large = Suite::compile(&specs, &schema()).unwrap();
+        let small = Suite::with_hash_room(&specs, &schema(), 100).unwrap();
+        // What is left are the numbers of values, two columns' worth.
+        assert_eq!(kept(&small, &batches[0]).iter().flatten().count(), 2);
+        let all: Vec<_> = batches.iter().map(|batch| kept(&large, batch)).collect();
+        assert!(all.iter().flatten().all(Option::is_some));
+        let [whole, tight] = [&large, &small].map(|suite| {
+            let mut merged = suite.collector();
+            for (batch, kept) in batches.iter().zip(&all) {
+                merged.merge(restored(suite, batch, kept, |_| true));
+            }
+            runtime.block_on(judged(suite, merged, &batches))
+        });
+        assert_eq!(whole, tight);
+        assert_eq!(
+            whole.iter().map(|verdict| verdict.success).collect::<Vec<_>>(),
+            match second {
+                500 => [true, true, true, false],
+                _ => [false, false, true, false],
+            }
+        );
+    }
+}
