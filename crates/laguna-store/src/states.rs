@@ -27,8 +27,8 @@ const ENDING: &str = ".state";
 const MAGIC: &[u8; 8] = b"lgstate1";
 
 /// Bytes of the accumulators of one file: as many as the file has, within these bounds.
-const SMALLEST_ROOM: usize = 256 << 10;
-const LARGEST_ROOM: usize = 4 << 20;
+const SMALLEST_ROOM: usize = 512 << 10;
+const LARGEST_ROOM: usize = 8 << 20;
 
 /// Bytes of states that one [`FileStates`] holds in memory, at most.
 const IN_MEMORY: usize = 64 << 20;

@@ -71,6 +71,6 @@ impl Bins {
             *count = from.count()?;
         }
         (bins.below, bins.above, bins.present) = (from.count()?, from.count()?, from.count()?);
-        Some(bins)
+        from.is_done().then_some(bins)
     }
 }

@@ -166,7 +166,7 @@ impl Moments {
     }
 
     pub fn read(from: &mut Reader<'_>, data_type: &DataType) -> Option<Moments> {
-        Some(Moments {
+        let read = Moments {
             present: from.count()?,
             missing: from.count()?,
             whole_sum: from.wide()?,
@@ -177,7 +177,8 @@ impl Moments {
                 squares: from.float()?,
             },
             ..Moments::new(data_type)
-        })
+        };
+        from.is_done().then_some(read)
     }
 }
 

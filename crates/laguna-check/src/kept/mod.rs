@@ -22,7 +22,7 @@ pub(crate) mod codec;
 const FORMAT: u32 = 1;
 
 /// Bytes of a part that is kept, at most; what is larger costs less to read again.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 2 << 20;
 
 /// One accumulator of the pass.
 pub(crate) struct Part {
