@@ -13,6 +13,8 @@ use super::tally::{Entry, Parts, part_of};
 const PARTS: usize = 1024;
 /// Entries that are sorted into parts and written at one time.
 const RUN: usize = 1 << 16;
+/// Files that are open at one time; what comes in more of them is copied.
+const SHELVES: usize = 16;
 /// Bytes of an entry: its hash and its row.
 const BYTES: usize = 24;
 
@@ -54,11 +56,11 @@ impl Aside {
     }
 
     /// Joins what another stream has set aside.
-    pub fn merge(&mut self, mut other: Aside) -> Result<()> {
-        self.flush()?;
-        other.flush()?;
-        self.files.append(&mut other.files);
-        Ok(())
+    pub fn merge(&mut self, other: Aside) -> Result<()> {
+        for shelf in other.files {
+            if self.files.len() < SHELVES { self.files.push(shelf) } else { self.files[0].copy(&shelf)? }
+        }
+        other.pending.into_iter().try_for_each(|entry| self.push(entry))
     }
 
     /// What there is, in parts; `more` has come besides.
@@ -169,6 +171,17 @@ impl Shelf {
         Ok(())
     }
 
+    /// Takes over what lies in another file.
+    fn copy(&mut self, other: &Shelf) -> Result<()> {
+        let mut bytes = Vec::new();
+        for run in &other.runs {
+            bytes.resize(run.places[PARTS] as usize * BYTES, 0);
+            other.read(run.start, &mut bytes)?;
+            self.append(run.places.clone(), &bytes)?;
+        }
+        Ok(())
+    }
+
     fn read(&self, place: u64, bytes: &mut [u8]) -> Result<()> {
         let mut file = self.file.lock().map_err(|_| poisoned())?;
         file.seek(SeekFrom::Start(place * BYTES as u64)).map_err(broken)?;
@@ -211,17 +224,23 @@ mod tests {
     #[test]
     fn what_was_written_is_counted_as_if_it_had_stayed() {
         let (count, twice) = (3 * RUN as u64, RUN as u64 / 2);
-        let mut asides = [Aside::default(), Aside::default()];
+        let mut asides: Vec<Aside> = (0..SHELVES + 2).map(|_| Aside::default()).collect();
         let mut rest = Vec::new();
         for (at, entry) in entries(count, twice).enumerate() {
             match at % 5 {
                 0 => rest.push(entry),
-                at => asides[at % 2].push(entry).unwrap(),
+                _ => asides[at / 7 % (SHELVES + 2)].push(entry).unwrap(),
             }
         }
-        let [mut whole, other] = asides;
-        assert!(!whole.files.is_empty() && !other.files.is_empty(), "both have files");
-        whole.merge(other).unwrap();
+        // All but the last one have a file of their own.
+        let (_, filed) = asides.split_last_mut().unwrap();
+        filed.iter_mut().for_each(|aside| aside.flush().unwrap());
+        let whole = asides.into_iter().reduce(|mut whole, other| {
+            whole.merge(other).unwrap();
+            whole
+        });
+        let whole = whole.unwrap();
+        assert_eq!(whole.files.len(), SHELVES);
         let found = tally(&whole.with(rest.into_iter()), 10, false).unwrap();
         assert_eq!((found.distinct, found.repeated), (count, 2 * twice));
         assert_eq!(found.rows, (0..10).collect::<Vec<_>>());

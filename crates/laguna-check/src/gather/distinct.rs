@@ -136,9 +136,11 @@ impl Values {
             *self = Values { overflowed: true, ..Values::default() };
         } else if self.aside.is_some() || other.aside.is_some() {
             self.set_aside();
-            other.set_aside();
-            let joined = self.aside.as_mut().zip(other.aside.take());
-            if !joined.is_some_and(|(into, from)| into.merge(from).is_ok()) {
+            let joined = self.aside.as_mut().is_some_and(|into| {
+                other.hashes.into_iter().try_for_each(|hash| into.push(entry(hash))).is_ok()
+                    && other.aside.is_none_or(|from| into.merge(from).is_ok())
+            });
+            if !joined {
                 *self = Values { overflowed: true, ..Values::default() };
             }
         } else {

@@ -192,12 +192,17 @@ impl Keys {
         } else if self.aside.is_none() && other.aside.is_none() {
             self.chunks.0.append(&mut other.chunks.0);
         } else {
-            let joined = other.set_aside(room).map(std::mem::take);
-            if self.set_aside(room).and_then(|aside| aside.merge(joined?)).is_err() {
-                room.give(other.words());
+            room.give(other.words());
+            if self.join_aside(other, room).is_err() {
                 self.overflow(room);
             }
         }
+    }
+
+    fn join_aside(&mut self, other: Keys, room: &Room) -> Result<()> {
+        let aside = self.set_aside(room)?;
+        other.chunks.0.iter().try_for_each(|chunk| write(aside, chunk))?;
+        other.aside.map_or(Ok(()), |from| aside.merge(from))
     }
 
     /// Whether memory holds all keys, and nothing of their rows.

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use laguna_base::{Instant, Result, SystemClock, TableName, Tier};
-use laguna_check::{CheckSpec, Keep};
+use laguna_check::{CheckSpec, FailingRow, Keep, VerdictKind};
 use laguna_model::build::{Look, Looked, look};
 use laguna_query::{Engine, EngineOptions, Pin, Resolved, Tables};
 use laguna_store::object_store::memory::InMemory;
@@ -196,6 +196,16 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Vec<bool>, Option<i64>)>> {
     prop::collection::vec((step, suite, proptest::option::weighted(0.3, 0..4i64)), 1..6)
 }
 
+/// The failing rows of each check; of repeated keys, which come in any order, only how many.
+fn shown(looked: &Looked) -> Vec<(usize, &[FailingRow])> {
+    let checks = looked.failing.iter().zip(&looked.verdicts);
+    checks
+        .map(|(rows, verdict)| {
+            (rows.len(), if verdict.kind == VerdictKind::Set { &[] } else { rows.as_slice() })
+        })
+        .collect()
+}
+
 async fn walk(steps: Vec<(Step, Vec<bool>, Option<i64>)>, partitioned: bool) {
     let mut table = Table { store: Arc::default(), files: Vec::new(), widened: false, partitioned };
     for (step, suite, until) in steps {
@@ -225,7 +235,7 @@ async fn walk(steps: Vec<(Step, Vec<bool>, Option<i64>)>, partitioned: bool) {
         let without = table.look_at(table.forgetful().await, &checks, until).await;
         let with = table.look_at(table.store.clone(), &checks, until).await;
         assert_eq!(with.verdicts, without.verdicts);
-        assert_eq!((with.rows, &with.failing), (without.rows, &without.failing));
+        assert_eq!((with.rows, shown(&with)), (without.rows, shown(&without)));
         // Once more: what could be kept is not read again.
         let again = table.look_at(table.store.clone(), &checks, until).await;
         assert_eq!(again.verdicts, without.verdicts);
