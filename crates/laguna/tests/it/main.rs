@@ -17,5 +17,6 @@ mod replay;
 mod serve;
 mod servers;
 mod small;
+mod states;
 mod stores;
 mod trouble;
