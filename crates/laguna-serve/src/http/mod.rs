@@ -3,18 +3,22 @@
 //! One route is one file and one line in [`api::routes`]; the document is made from the same lines. Handlers speak HTTP and
 //! nothing else: every statement goes to the desk with the caller whom [`caller::Who`] has found.
 
+mod answer;
+mod api;
 pub mod caller;
 mod connection;
-mod health;
+mod extract;
 mod layers;
+mod negotiate;
+mod openapi;
 pub mod problem;
 pub mod session;
+mod values;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::routing::get;
 use laguna_base::Result;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -47,10 +51,7 @@ impl Door for Http {
 
 /// Every route with what stands around all of them. After `stop` it answers that the server stops.
 pub fn router(core: State, stop: CancellationToken) -> Router {
-    let routes = Router::new()
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
+    let routes = api::router()
         .merge(crate::pages::router())
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::wrong_method);

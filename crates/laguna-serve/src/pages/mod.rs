@@ -6,12 +6,12 @@
 //! reader at the desk.
 
 mod assets;
-mod columns;
+pub(crate) mod columns;
 mod draw;
 mod home;
 mod layout;
 mod ledger;
-mod lineage;
+pub(crate) mod lineage;
 mod login;
 mod page;
 mod profile;
@@ -19,10 +19,10 @@ mod releases;
 mod runs;
 mod sample;
 mod search;
-mod sight;
+pub(crate) mod sight;
 mod sql;
 mod table;
-mod text;
+pub(crate) mod text;
 
 use std::sync::Arc;
 
