@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use laguna_base::Tier;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -64,11 +65,10 @@ fn describe(routes: &[Route]) -> Value {
 fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let mut parameters: Vec<Value> = Vec::new();
     for (name, meaning) in route.named {
-        let number = matches!(*name, "release" | "other");
-        let schema = if number {
-            json!({"type": "integer", "minimum": 0})
-        } else {
-            json!({"type": "string", "minLength": 1})
+        let schema = match *name {
+            "release" | "other" => json!({"type": "integer", "minimum": 0}),
+            "schema" => json!({"type": "string", "enum": Tier::ALL.map(|tier| tier.as_str())}),
+            _ => json!({"type": "string", "minLength": 1}),
         };
         parameters.push(
             json!({"name": name, "in": "path", "required": true, "description": meaning, "schema": schema}),

@@ -72,6 +72,7 @@ struct Link {
     /// Rows that it may answer with; more are an error.
     max_rows: Option<u64>,
     /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; wins over `Accept`.
+    #[schemars(extend("enum" = ["json", "ndjson", "csv", "arrow", "parquet"]))]
     format: Option<String>,
     /// What a browser saves the answer as.
     download: Option<String>,

@@ -40,6 +40,7 @@ pub(super) struct Asked {
     /// Reads this release.
     pub(super) release: Option<u64>,
     /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; wins over `Accept`.
+    #[schemars(extend("enum" = ["json", "ndjson", "csv", "arrow", "parquet"]))]
     pub(super) format: Option<String>,
     /// Columns with what is asked of them.
     #[schemars(skip)]
