@@ -3,6 +3,7 @@
 //!
 //! Statements run on threads of their own, so that a heavy one keeps no door from answering.
 
+mod kept;
 mod run;
 
 use std::collections::HashMap;
@@ -14,9 +15,12 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Instant, Result};
 use laguna_query::{Engine, LakeTables, Moment, Session, Surroundings};
+use laguna_store::Handles;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+
+use kept::Answers;
 
 use crate::metrics::Metrics;
 use crate::{Caller, Settings};
@@ -117,6 +121,10 @@ pub struct Desk {
 
 struct Inner {
     engine: Engine,
+    /// What of the lake is kept open.
+    handles: Arc<Handles>,
+    /// Answers that are kept; `None` where none are.
+    answers: Option<Answers>,
     timeout: Duration,
     max_rows: Option<u64>,
     slots: Arc<Semaphore>,
@@ -158,6 +166,8 @@ impl Desk {
             .map_err(|error| Error::storage("the system gives no threads").caused_by(error))?;
         Ok(Desk {
             inner: Arc::new(Inner {
+                handles: Arc::new(Handles::new(engine.lake().clone())),
+                answers: (settings.cache > 0).then(|| Answers::new(settings.cache)),
                 engine,
                 timeout: settings.timeout,
                 max_rows: settings.max_rows,
@@ -223,6 +233,12 @@ impl Desk {
         self.inner.session(caller, moment).await.map(|(session, _)| session)
     }
 
+    /// Opens what a new release has changed, before anybody asks for it.
+    pub async fn refresh(&self) -> Result<()> {
+        let handles = self.inner.handles.clone();
+        run::on(&self.inner, async move { handles.refresh().await }).await
+    }
+
     /// Waits until no statement runs.
     pub async fn idle(&self) {
         let mut active = self.inner.active.subscribe();
@@ -237,7 +253,7 @@ impl Desk {
 }
 
 impl Inner {
-    async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Option<u64>)> {
+    async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Arc<LakeTables>)> {
         self.session_in(caller, moment, None).await
     }
 
@@ -246,20 +262,18 @@ impl Inner {
         caller: &Caller,
         moment: &Moment,
         around: Option<Arc<Surroundings>>,
-    ) -> Result<(Session, Option<u64>)> {
+    ) -> Result<(Session, Arc<LakeTables>)> {
         let lake = self.engine.lake();
-        let tables = LakeTables::at(lake, moment.clone()).await?;
-        let release = tables.release().map(|release| release.number);
+        let tables = Arc::new(LakeTables::of(self.handles.clone(), moment.clone()).await?);
         let now = match moment {
             Moment::AsOf(at) => *at,
             _ => lake.clock().now(),
         };
-        let (tables, access) = (Arc::new(tables), &caller.access);
         let session = match around {
-            Some(around) => self.engine.session_in(tables, now, access, around),
-            None => self.engine.session_for(tables, now, access),
+            Some(around) => self.engine.session_in(tables.clone(), now, &caller.access, around),
+            None => self.engine.session_for(tables.clone(), now, &caller.access),
         };
-        Ok((session, release))
+        Ok((session, tables))
     }
 
     /// Where statements of this role wait for each other; `None` without a limit.
