@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
 use laguna_base::Result;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +55,16 @@ impl Door for Http {
 pub fn router(core: State, stop: CancellationToken) -> Router {
     let routes = api::router()
         .merge(crate::pages::router())
-        .fallback(problem::no_such_path)
+        .fallback(no_such_path)
         .method_not_allowed_fallback(problem::wrong_method);
     layers::around(routes, &core, stop).with_state(core)
+}
+
+/// A path that is none of ours: people get a page, programs a problem.
+async fn no_such_path(headers: HeaderMap, uri: Uri) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match accepted.contains("text/html") && !uri.path().starts_with("/v1/") {
+        true => crate::pages::no_such_page(&uri),
+        false => problem::no_such_path(&uri).into_response(),
+    }
 }

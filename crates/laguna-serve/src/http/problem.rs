@@ -135,7 +135,7 @@ impl IntoResponse for Problem {
 }
 
 /// A path that is none of ours.
-pub(super) async fn no_such_path(uri: Uri) -> Problem {
+pub(super) fn no_such_path(uri: &Uri) -> Problem {
     let error = Error::project(format!("there is nothing at `{}`", uri.path()))
         .hint("/v1/openapi.json lists every path");
     Problem::new(StatusCode::NOT_FOUND, error)
