@@ -32,7 +32,7 @@ fn every_format_reads_back_to_the_same_rows() {
         assert_eq!((reply.status, reply.header("content-type")), (200, media_type), "{accept}");
         assert!(reply.whole);
         assert_eq!(reply.header("laguna-release"), "1");
-        assert_eq!(reply.header("vary"), "accept, accept-encoding", "{accept}");
+        assert_eq!(reply.header("vary"), "accept");
         reply
     };
     let json = get("application/json", "application/json").json();
@@ -131,9 +131,9 @@ fn parameters_moments_and_limits() {
 
     assert_eq!(count(json!({"max_rows": 1})), ORDERS + 10);
     let many = ask(json!({"sql": "SELECT id FROM sanitized.orders", "max_rows": 10}));
-    assert!(many.status == 400 || !many.whole, "{} {}", many.status, many.text());
+    assert!(many.status == 422 || !many.whole, "{} {}", many.status, many.text());
     let slow = "SELECT count(*) FROM generate_series(1, 100000) a CROSS JOIN generate_series(1, 100000) b";
-    let ended = ask(json!({"sql": slow, "timeout": "200ms"})).problem(504, "57014");
+    let ended = ask(json!({"sql": slow, "timeout": "200ms"})).problem(422, "57014");
     assert!(ended["detail"].as_str().unwrap().contains("0.2 s"), "{ended}");
     ask(json!({"sql": "SELECT 1", "timeout": "soon"})).problem(400, "42000");
 }
@@ -146,7 +146,7 @@ fn errors_are_problems_with_the_place_in_the_statement() {
     assert!(absent["hint"].as_str().unwrap().contains("orders"), "{absent}");
     let column = ask("SELECT idd FROM sanitized.orders").problem(400, "42703");
     assert!(column["hint"].as_str().unwrap().contains("id"), "{column}");
-    let syntax = ask("SELECT 1\nFROM FROM").problem(400, "42601");
+    let syntax = ask("SELECT 1\nFORM x y z").problem(400, "42601");
     assert_eq!(syntax["location"]["line"], 2, "{syntax}");
     ask("").problem(400, "42601");
     for writes in [
@@ -209,7 +209,7 @@ fn an_answer_that_fails_late_is_never_taken_for_a_whole_one() {
         assert!(!reply.body.is_empty(), "{accept}");
     }
     let early = "SELECT 100 / (value - 1) AS x FROM generate_series(1, 10) AS t(value)";
-    served.sql(&json!({"sql": early}), "text/csv").problem(400, "22012");
+    served.sql(&json!({"sql": early}), "text/csv").problem(422, "22012");
 }
 
 #[test]
