@@ -265,7 +265,7 @@ fn schemathesis_finds_nothing_that_the_document_does_not_say() {
             .arg(needs))
     });
     let Some(program) = program else { return };
-    let examples = std::env::var("LAGUNA_TEST_ALL").map_or("20", |_| "300");
+    let examples = std::env::var("LAGUNA_TEST_ALL").map_or("20", |_| "150");
     // Once without users and with any name of a table, once with a login and a table that is there.
     let there = "[parameters]\nschema = \"sanitized\"\ntable = \"orders\"\nrelease = 1\nother = 1\n";
     for (more, header, config) in

@@ -41,6 +41,7 @@ pub(super) fn get() -> Route {
 #[serde(deny_unknown_fields)]
 struct Statement {
     /// One statement that reads.
+    #[schemars(extend("examples" = ["SELECT count(*) AS tables FROM information_schema.tables"]))]
     sql: String,
     /// What stands for `$1`, `$2`, …: dates and times as in RFC 3339, bytes as base64, long numbers as text.
     #[serde(default)]
@@ -60,6 +61,7 @@ struct Statement {
 #[serde(deny_unknown_fields)]
 struct Link {
     /// One statement that reads.
+    #[schemars(extend("examples" = ["SELECT count(*) AS tables FROM information_schema.tables"]))]
     sql: String,
     /// What stands for `$1`, `$2`, …: a JSON array.
     params: Option<String>,
