@@ -6,6 +6,7 @@ mod check;
 mod forget;
 mod front;
 mod house;
+mod http;
 mod kill;
 mod kit;
 mod landing;
