@@ -139,10 +139,18 @@ impl Task {
         let _turn = self.turn().await?;
         self.inner.metrics.running.inc();
         let _running = Running(self.inner.clone());
-        let (session, release) =
-            self.inner.session_in(&self.ask.caller, &self.ask.moment, self.ask.around.clone()).await?;
+        let (session, release, mut plan) = match self.ask.held.take() {
+            Some(held) => (held.session, held.release, Arc::unwrap_or_clone(held.plan)),
+            None => {
+                let around = self.ask.around.clone();
+                let (session, release) =
+                    self.inner.session_in(&self.ask.caller, &self.ask.moment, around).await?;
+                self.release = release;
+                let plan = session.plan(&self.ask.sql).await?;
+                (session, release, plan)
+            }
+        };
         self.release = release;
-        let mut plan = session.plan(&self.ask.sql).await?;
         if !self.ask.params.is_empty() {
             let params = ParamValues::from(self.ask.params.clone());
             plan = plan.with_param_values(params).map_err(translate)?;

@@ -4,7 +4,7 @@
 //! nothing else: every statement goes to the desk with the caller whom [`caller::Who`] has found.
 
 pub mod caller;
-mod connection;
+pub(crate) mod connection;
 mod health;
 mod layers;
 pub mod problem;
@@ -41,7 +41,7 @@ impl Door for Http {
 
     async fn serve(&self, listener: TcpListener, core: Arc<Core>, stop: CancellationToken) -> Result<()> {
         let router = router(core.clone(), stop.clone());
-        connection::serve(listener, router, core, stop).await
+        connection::serve(NAME, connection::Speaks::Both, listener, router, core, stop).await
     }
 }
 
