@@ -14,6 +14,7 @@ mod functions;
 mod guard;
 mod lake_tables;
 mod lineage;
+mod repeat;
 mod system;
 
 pub mod errors;
@@ -28,6 +29,7 @@ pub use errors::{in_file, in_file_at, translate, with_text};
 pub use lake_tables::{LakeTables, Moment, Reads};
 pub use lineage::{Lineage, Origin, lineage};
 pub use predicate::Predicate;
+pub use repeat::is_repeatable;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
 pub use surroundings::{Listing, Schemas, Surroundings, World};

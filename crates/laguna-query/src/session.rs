@@ -10,12 +10,13 @@ use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
 use futures::TryStreamExt;
@@ -93,7 +94,7 @@ impl Session {
 
     /// Runs a plan of this session as one stream.
     pub async fn execute_plan(&self, plan: &LogicalPlan) -> Result<QueryResult> {
-        let physical = self.physical(plan).await?;
+        let physical = yielding(self.physical(plan).await?)?;
         let stream = execute_stream(physical.clone(), self.state.task_ctx()).map_err(translate)?;
         Ok(QueryResult { schema: physical.schema(), stream, physical })
     }
@@ -148,6 +149,20 @@ impl Session {
     pub fn state(&self) -> &SessionState {
         &self.state
     }
+}
+
+/// `plan` in which nodes that can make many rows of few give way to others now and then. The engine lets only what reads
+/// rows give way: a join of two small tables could else run for hours without being stopped.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let multiplies =
+        |name: &str| name.contains("Join") || matches!(name, "UnnestExec" | "RecursiveQueryExec");
+    let wrapped = plan.transform_up(|node| {
+        Ok(match multiplies(node.name()) {
+            true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
+            false => Transformed::no(node),
+        })
+    });
+    wrapped.map(|wrapped| wrapped.data).map_err(translate)
 }
 
 /// `plan` with every partition sorted by itself: no merge into one stream stands between the cores and the files.

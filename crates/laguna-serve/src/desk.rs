@@ -3,6 +3,7 @@
 //!
 //! Statements run on threads of their own, so that a heavy one keeps no door from answering.
 
+mod kept;
 mod run;
 
 use std::collections::HashMap;
@@ -16,9 +17,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Instant, Result};
 use laguna_query::{Engine, LakeTables, Moment, Session, Surroundings};
+use laguna_store::Handles;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+
+use kept::Answers;
 
 use crate::metrics::Metrics;
 use crate::{Caller, Settings};
@@ -89,6 +93,10 @@ pub struct Prepared {
 #[derive(Debug, Clone)]
 pub struct Held {
     session: Session,
+    tables: Arc<LakeTables>,
+    moment: Moment,
+    /// The newest release when it was planned.
+    newest: Option<u64>,
     plan: Arc<LogicalPlan>,
     /// The release that it reads; `None` before the first.
     pub release: Option<u64>,
@@ -135,6 +143,10 @@ pub struct Desk {
 
 struct Inner {
     engine: Engine,
+    /// What of the lake is kept open.
+    handles: Arc<Handles>,
+    /// Answers that are kept; `None` where none are.
+    answers: Option<Answers>,
     timeout: Duration,
     max_rows: Option<u64>,
     slots: Arc<Semaphore>,
@@ -176,6 +188,8 @@ impl Desk {
             .map_err(|error| Error::storage("the system gives no threads").caused_by(error))?;
         Ok(Desk {
             inner: Arc::new(Inner {
+                handles: Arc::new(Handles::new(engine.lake().clone())),
+                answers: (settings.cache > 0).then(|| Answers::new(settings.cache)),
                 engine,
                 timeout: settings.timeout,
                 max_rows: settings.max_rows,
@@ -236,7 +250,9 @@ impl Desk {
         let (inner, caller, sql) = (self.inner.clone(), caller.clone(), sql.to_string());
         let (params, moment) = (params.to_vec(), moment.clone());
         run::on(&self.inner, async move {
-            let (session, release) = inner.session(&caller, &moment).await?;
+            let newest = inner.newest().await?;
+            let (session, tables) = inner.session(&caller, &moment).await?;
+            let release = tables.release().map(|release| release.number);
             let plan = session.plan(&sql).await?;
             let parameters = parameters(&plan)?;
             let schema = match parameters.len() {
@@ -248,7 +264,7 @@ impl Desk {
                     session.columns_of(bound.map_err(laguna_query::translate)?)?
                 }
             };
-            Ok(Held { session, plan: Arc::new(plan), release, schema, parameters })
+            Ok(Held { session, tables, moment, newest, plan: Arc::new(plan), release, schema, parameters })
         })
         .await
     }
@@ -256,6 +272,12 @@ impl Desk {
     /// A session of `caller` at `moment`, for what is no statement of the caller's: pages and catalogs.
     pub async fn session(&self, caller: &Caller, moment: &Moment) -> Result<Session> {
         self.inner.session(caller, moment).await.map(|(session, _)| session)
+    }
+
+    /// Opens what a new release has changed, before anybody asks for it.
+    pub async fn refresh(&self) -> Result<()> {
+        let handles = self.inner.handles.clone();
+        run::on(&self.inner, async move { handles.refresh().await }).await
     }
 
     /// Waits until no statement runs.
@@ -287,7 +309,11 @@ fn parameters(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
 }
 
 impl Inner {
-    async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Option<u64>)> {
+    async fn newest(&self) -> Result<Option<u64>> {
+        Ok(self.handles.release().await?.map(|release| release.number))
+    }
+
+    async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Arc<LakeTables>)> {
         self.session_in(caller, moment, None).await
     }
 
@@ -296,20 +322,18 @@ impl Inner {
         caller: &Caller,
         moment: &Moment,
         around: Option<Arc<Surroundings>>,
-    ) -> Result<(Session, Option<u64>)> {
+    ) -> Result<(Session, Arc<LakeTables>)> {
         let lake = self.engine.lake();
-        let tables = LakeTables::at(lake, moment.clone()).await?;
-        let release = tables.release().map(|release| release.number);
+        let tables = Arc::new(LakeTables::of(self.handles.clone(), moment.clone()).await?);
         let now = match moment {
             Moment::AsOf(at) => *at,
             _ => lake.clock().now(),
         };
-        let (tables, access) = (Arc::new(tables), &caller.access);
         let session = match around {
-            Some(around) => self.engine.session_in(tables, now, access, around),
-            None => self.engine.session_for(tables, now, access),
+            Some(around) => self.engine.session_in(tables.clone(), now, &caller.access, around),
+            None => self.engine.session_for(tables.clone(), now, &caller.access),
         };
-        Ok((session, release))
+        Ok((session, tables))
     }
 
     /// Where statements of this role wait for each other; `None` without a limit.

@@ -38,11 +38,7 @@ pub(super) fn table_types(query: CommandGetTableTypes) -> Result<RecordBatch> {
     list.build().map_err(broken)
 }
 
-pub(super) async fn schemas(
-    desk: &Desk,
-    caller: &Caller,
-    query: CommandGetDbSchemas,
-) -> Result<RecordBatch> {
+pub(super) async fn schemas(desk: &Desk, caller: &Caller, query: CommandGetDbSchemas) -> Result<RecordBatch> {
     let session = desk.session(caller, &Moment::Now).await?;
     let sql = format!("SELECT schema_name FROM {INFORMATION}.schemata");
     let mut names: BTreeSet<String> = texts(&session, &sql).await?.into_iter().flatten().collect();
@@ -107,7 +103,9 @@ async fn texts(session: &Session, sql: &str) -> Result<Vec<Vec<String>>> {
         let columns = batch.columns().iter().map(|column| cast(column, &DataType::Utf8));
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(broken)?;
         for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.as_string::<i32>().value(row).to_string()).collect());
+            rows.push(
+                columns.iter().map(|column| column.as_string::<i32>().value(row).to_string()).collect(),
+            );
         }
     }
     Ok(rows)

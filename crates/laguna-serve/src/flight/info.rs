@@ -6,9 +6,8 @@ use arrow_flight::sql::metadata::{
     SqlInfoData, SqlInfoDataBuilder, XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder,
 };
 use arrow_flight::sql::{
-    Nullable, Searchable, SqlInfo, SqlNullOrdering, SqlOuterJoinsSupportLevel, SqlSupportedCaseSensitivity,
-    SqlSupportedGroupBy, SqlSupportedResultSetConcurrency, SqlSupportedResultSetType, SqlSupportedSubqueries,
-    SqlSupportedTransaction, SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel,
+    self, Nullable, Searchable, SqlInfo, SqlSupportedCaseSensitivity, SqlSupportedResultSetConcurrency,
+    SqlSupportedResultSetType, SqlSupportedTransaction, SqlSupportsConvert, SqlTransactionIsolationLevel,
     SupportedSqlGrammar, XdbcDataType, XdbcDatetimeSubcode,
 };
 use datafusion::execution::context::SessionState;
@@ -31,12 +30,12 @@ pub(super) fn sql_info(state: &SessionState) -> Result<SqlInfoData> {
         (FlightSqlServerTransactionTimeout, idle),
         (SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32),
         (SqlQuotedIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32),
-        (SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32),
+        (SqlInfo::SqlNullOrdering, sql::SqlNullOrdering::SqlNullsSortedHigh as i32),
         (
             SqlInfo::SqlSupportedGroupBy,
             bits(&[
-                SqlSupportedGroupBy::SqlGroupByUnrelated as i32,
-                SqlSupportedGroupBy::SqlGroupByBeyondSelect as i32,
+                sql::SqlSupportedGroupBy::SqlGroupByUnrelated as i32,
+                sql::SqlSupportedGroupBy::SqlGroupByBeyondSelect as i32,
             ]),
         ),
         (
@@ -47,34 +46,28 @@ pub(super) fn sql_info(state: &SessionState) -> Result<SqlInfoData> {
             ]),
         ),
         (SqlAnsi92SupportedLevel, bits(&[0])),
-        (SqlInfo::SqlOuterJoinsSupportLevel, SqlOuterJoinsSupportLevel::SqlFullOuterJoins as i32),
+        (SqlInfo::SqlOuterJoinsSupportLevel, sql::SqlOuterJoinsSupportLevel::SqlFullOuterJoins as i32),
         (SqlSchemasSupportedActions, 0),
         (SqlCatalogsSupportedActions, 0),
         (SqlSupportedPositionedCommands, 0),
         (
             SqlInfo::SqlSupportedSubqueries,
             bits(&[
-                SqlSupportedSubqueries::SqlSubqueriesInComparisons as i32,
-                SqlSupportedSubqueries::SqlSubqueriesInExists as i32,
-                SqlSupportedSubqueries::SqlSubqueriesInIns as i32,
+                sql::SqlSupportedSubqueries::SqlSubqueriesInComparisons as i32,
+                sql::SqlSupportedSubqueries::SqlSubqueriesInExists as i32,
+                sql::SqlSupportedSubqueries::SqlSubqueriesInIns as i32,
             ]),
         ),
         (
             SqlInfo::SqlSupportedUnions,
-            bits(&[SqlSupportedUnions::SqlUnion as i32, SqlSupportedUnions::SqlUnionAll as i32]),
+            bits(&[sql::SqlSupportedUnions::SqlUnion as i32, sql::SqlSupportedUnions::SqlUnionAll as i32]),
         ),
-        (
-            SqlDefaultTransactionIsolation,
-            SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i32,
-        ),
+        (SqlDefaultTransactionIsolation, SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i32),
         (
             SqlSupportedTransactionsIsolationLevels,
             bits(&[SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i32]),
         ),
-        (
-            SqlSupportedResultSetTypes,
-            bits(&[SqlSupportedResultSetType::SqlResultSetTypeForwardOnly as i32]),
-        ),
+        (SqlSupportedResultSetTypes, bits(&[SqlSupportedResultSetType::SqlResultSetTypeForwardOnly as i32])),
         (
             SqlSupportedConcurrenciesForResultSetUnspecified,
             bits(&[SqlSupportedResultSetConcurrency::SqlResultSetConcurrencyReadOnly as i32]),
@@ -166,7 +159,10 @@ pub(super) fn sql_info(state: &SessionState) -> Result<SqlInfoData> {
     info.append(SqlKeywords, keywords());
     for (name, sections) in [
         (SqlNumericFunctions, &["Math Functions"][..]),
-        (SqlStringFunctions, &["String Functions", "Regular Expression Functions", "Binary String Functions"]),
+        (
+            SqlStringFunctions,
+            &["String Functions", "Regular Expression Functions", "Binary String Functions"],
+        ),
         (SqlDatetimeFunctions, &["Time and Date Functions"]),
         (SqlSystemFunctions, &["Conditional Functions", "Hashing Functions", "Other Functions"]),
     ] {
@@ -223,7 +219,9 @@ fn conversions() -> BTreeMap<i32, Vec<i32>> {
     let mut all = BTreeMap::new();
     numbers.iter().for_each(|kind| drop(all.insert(*kind as i32, of(&[&numbers, &texts, &bit]))));
     times.iter().for_each(|kind| drop(all.insert(*kind as i32, of(&[&times, &texts]))));
-    texts.iter().for_each(|kind| drop(all.insert(*kind as i32, of(&[&numbers, &texts, &times, &bit, &time]))));
+    texts
+        .iter()
+        .for_each(|kind| drop(all.insert(*kind as i32, of(&[&numbers, &texts, &times, &bit, &time]))));
     all.insert(SqlConvertBit as i32, of(&[&bit, &texts, &[SqlConvertInteger]]));
     all.insert(SqlConvertTime as i32, of(&[&time, &texts]));
     all

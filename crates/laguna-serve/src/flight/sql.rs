@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::action_cancel_query_result::CancelResult;
 use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::*;
@@ -14,7 +13,7 @@ use arrow_flight::{
     FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use laguna_base::{Clock, Error, Result};
+use laguna_base::{Error, Result};
 use laguna_query::Moment;
 use prost::Message;
 use std::pin::Pin;
@@ -139,11 +138,14 @@ impl Sql {
         Ok(0)
     }
 
-    /// Ends the statement that `info` is about.
-    fn cancel(&self, caller: &Caller, info: Option<&FlightInfo>) -> bool {
+    /// Ends the statement that `info` is about. Both actions that cancel number their results alike.
+    fn cancel(&self, caller: &Caller, info: Option<&FlightInfo>) -> i32 {
         let handle = info.and_then(statement::handle);
         let planned = handle.and_then(|handle| self.planned.take(&caller.user, &handle));
-        planned.map(|planned| planned.cancel()).is_some()
+        match planned.map(|planned| planned.cancel()) {
+            Some(()) => CancelStatus::Cancelled as i32,
+            None => CancelStatus::NotCancellable as i32,
+        }
     }
 }
 
@@ -354,11 +356,8 @@ impl FlightSqlService for Sql {
         request: Request<Action>,
     ) -> Result<ActionCancelQueryResult, Status> {
         let info = FlightInfo::decode(query.info).ok();
-        let result = match self.cancel(&*caller(&request)?, info.as_ref()) {
-            true => CancelResult::Cancelled,
-            false => CancelResult::NotCancellable,
-        };
-        Ok(ActionCancelQueryResult { result: result as i32 })
+        let result = self.cancel(&*caller(&request)?, info.as_ref());
+        Ok(ActionCancelQueryResult { result })
     }
 
     async fn do_action_fallback(
@@ -371,11 +370,8 @@ impl FlightSqlService for Sql {
         }
         let cancel = CancelFlightInfoRequest::decode(action.body.clone())
             .map_err(|error| status(Error::project("the action cannot be read").caused_by(error)))?;
-        let result = match self.cancel(&*caller(&request)?, cancel.info.as_ref()) {
-            true => CancelStatus::Cancelled,
-            false => CancelStatus::NotCancellable,
-        };
-        let body = CancelFlightInfoResult { status: result as i32 }.encode_to_vec().into();
+        let status = self.cancel(&*caller(&request)?, cancel.info.as_ref());
+        let body = CancelFlightInfoResult { status }.encode_to_vec().into();
         Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()))
     }
 
@@ -434,7 +430,11 @@ impl FlightSqlService for Sql {
         announce(&query.into_builder().schema(), &query, request)
     }
 
-    async fn do_get_table_types(&self, query: CommandGetTableTypes, _request: Request<Ticket>) -> Reply<Rows> {
+    async fn do_get_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        _request: Request<Ticket>,
+    ) -> Reply<Rows> {
         list(catalog::table_types(query))
     }
 

@@ -11,7 +11,9 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use arrow_flight::sql::{Any, Command, ProstMessageExt, TicketStatementQuery};
-use arrow_flight::{FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket};
+use arrow_flight::{
+    FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket,
+};
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -79,7 +81,9 @@ impl Planned {
         let first = sets.first().map(Vec::as_slice).unwrap_or_default();
         let held = desk.hold(caller, &sql, first, moment).await?;
         let wanted = held.parameters.len();
-        if let Some(given) = sets.iter().map(Vec::len).chain(sets.is_empty().then_some(0)).find(|given| *given != wanted) {
+        if let Some(given) =
+            sets.iter().map(Vec::len).chain(sets.is_empty().then_some(0)).find(|given| *given != wanted)
+        {
             return Err(Error::project(format!(
                 "the statement has {wanted} parameters, and {given} values were given"
             ))
@@ -168,7 +172,9 @@ pub(super) async fn values(request: PeekableFlightDataStream) -> Result<Vec<Vec<
 fn unreadable(error: FlightError) -> Status {
     match error {
         FlightError::Tonic(status) => *status,
-        error => status(Error::project("the values of the parameters cannot be read").sqlstate("08P01").caused_by(error)),
+        error => status(
+            Error::project("the values of the parameters cannot be read").sqlstate("08P01").caused_by(error),
+        ),
     }
 }
 
@@ -219,12 +225,7 @@ pub(super) fn handle(info: &FlightInfo) -> Option<Bytes> {
 }
 
 /// Tells the shelf when all rows were fetched.
-pub(super) fn watched(
-    rows: Rows,
-    shelf: &Arc<Shelf<Planned>>,
-    caller: &Arc<Caller>,
-    handle: String,
-) -> Rows {
+pub(super) fn watched(rows: Rows, shelf: &Arc<Shelf<Planned>>, caller: &Arc<Caller>, handle: String) -> Rows {
     let (shelf, caller) = (shelf.clone(), caller.clone());
     let end = stream::once(async move { shelf.spent(&caller.user, &handle) });
     Box::pin(rows.map(Some).chain(end.map(|()| None)).filter_map(std::future::ready))

@@ -108,8 +108,7 @@ mod tests {
         let columns = sent(&batch.schema());
         let fitted = fit(&batch, &columns).unwrap();
         assert_eq!(fitted.schema(), columns);
-        let types: Vec<String> =
-            columns.fields().iter().map(|field| field.data_type().to_string()).collect();
+        let types: Vec<String> = columns.fields().iter().map(|field| field.data_type().to_string()).collect();
         assert!(!types.join(" ").contains("View"), "{types:?}");
         assert_eq!(types[2], "Utf8");
         assert_eq!(fitted.column(0).as_string::<i32>().value(0), "a");

@@ -130,8 +130,7 @@ async fn connection(
                 () = stop.cancelled() => return,
             };
             if let Ok(Ok(stream)) = shaken {
-                let http2 =
-                    speaks == Speaks::Http2 || stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let http2 = speaks == Speaks::Http2 || stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 requests(stream, http2, service, stop).await;
             }
         }

@@ -14,6 +14,7 @@ mod pages;
 mod postgres;
 mod reference;
 mod replay;
+mod serve;
 mod servers;
 mod small;
 mod stores;
