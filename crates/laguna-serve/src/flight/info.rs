@@ -62,7 +62,6 @@ pub(super) fn sql_info(state: &SessionState) -> Result<SqlInfoData> {
             SqlInfo::SqlSupportedUnions,
             bits(&[sql::SqlSupportedUnions::SqlUnion as i32, sql::SqlSupportedUnions::SqlUnionAll as i32]),
         ),
-        (SqlDefaultTransactionIsolation, SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i32),
         (
             SqlSupportedTransactionsIsolationLevels,
             bits(&[SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i32]),
@@ -156,6 +155,9 @@ pub(super) fn sql_info(state: &SessionState) -> Result<SqlInfoData> {
     ] {
         info.append(name, text);
     }
+    // The protocol's text says 32 bits, Arrow's JDBC driver and server have 64.
+    let repeatable = SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i64;
+    info.append(SqlDefaultTransactionIsolation, repeatable);
     info.append(SqlKeywords, keywords());
     for (name, sections) in [
         (SqlNumericFunctions, &["Math Functions"][..]),

@@ -98,11 +98,35 @@ fn peer<T>(request: &Request<T>) -> IpAddr {
 
 /// What is no text is no login: it is refused like a wrong one.
 fn authorization(metadata: &MetadataMap) -> Option<String> {
-    metadata.get("authorization").map(|value| value.to_str().unwrap_or("?").to_string())
+    let header = metadata.get("authorization")?.to_str().unwrap_or("?").trim();
+    match header.split_once(' ') {
+        Some((scheme, value)) if scheme.eq_ignore_ascii_case("basic") => Some(padded(value.trim())),
+        _ => Some(header.to_string()),
+    }
+}
+
+/// `Basic` with its padding, which Arrow's client in Go, and so ADBC's driver, leaves out.
+fn padded(value: &str) -> String {
+    let bare = value.trim_end_matches('=');
+    format!("Basic {bare}{}", "=".repeat((4 - bare.len() % 4) % 4))
 }
 
 /// Name and password of Flight's `BasicAuth` message, as the header that HTTP has for them.
 fn basic(payload: &[u8]) -> Option<String> {
     let basic = BasicAuth::decode(payload).ok().filter(|basic| !basic.username.is_empty())?;
     Some(format!("Basic {}", STANDARD.encode(format!("{}:{}", basic.username, basic.password))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_read_with_and_without_its_padding() {
+        let known =
+            [("YTpi", "YTpi"), ("YTpiYw", "YTpiYw=="), ("YTpiYw==", "YTpiYw=="), ("YTpiY2Q", "YTpiY2Q=")];
+        for (sent, expected) in known {
+            assert_eq!(padded(sent), format!("Basic {expected}"));
+        }
+    }
 }
