@@ -117,6 +117,11 @@ impl Session {
     /// Columns of a statement, without running it.
     pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef> {
         let plan = self.plan(sql).await?;
+        self.columns_of(plan)
+    }
+
+    /// Columns of the rows that a plan of this session gives.
+    pub fn columns_of(&self, plan: LogicalPlan) -> Result<SchemaRef> {
         let analyzed = self
             .state
             .analyzer()

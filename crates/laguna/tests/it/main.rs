@@ -3,6 +3,7 @@
 mod browser;
 mod building;
 mod check;
+mod flight;
 mod forget;
 mod front;
 mod house;
