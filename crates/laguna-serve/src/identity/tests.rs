@@ -1,0 +1,1 @@
+//! Logins as the doors see them.
