@@ -16,6 +16,6 @@ pub mod select;
 pub use fingerprint::Fingerprint;
 pub use graph::Graph;
 pub use plan::{Action, PlanNode, plan};
-pub use project::{CodeArchive, Dataset, LoadOptions, Maintain, Model, Place, Project, Service};
+pub use project::{CodeArchive, Dataset, LoadOptions, Maintain, Model, Place, Project, Role, Service};
 pub use schema::json_schemas;
 pub use select::{ModelState, StateLookup, select};

@@ -3,6 +3,7 @@
 mod datasets;
 mod folder;
 mod models;
+mod roles;
 mod service;
 mod settings;
 mod suites;
@@ -18,10 +19,11 @@ use laguna_base::hash::Fingerprint as Parts;
 use laguna_base::settings::dataset::Mode;
 use laguna_base::settings::project::{ReleaseRule, Retries};
 use laguna_base::settings::table::{Materialize, OnFail};
-use laguna_base::settings::{DatasetSettings, TableSettings};
+use laguna_base::settings::{DatasetSettings, RoleSettings, TableSettings};
 use laguna_base::template::EnvLookup;
 use laguna_base::{Error, Result, TableName, Tier, suggest};
 use laguna_check::CheckSpec;
+use laguna_query::Access;
 
 use crate::graph::{Cycle, Graph};
 use crate::render::{Origin, Renderer, Secrets};
@@ -60,6 +62,21 @@ pub struct Maintain {
     pub after_runs: bool,
 }
 
+/// A role of `laguna.yml`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Role {
+    /// What it may see.
+    pub access: Access,
+    /// How long a statement may run; `None`: as long as any.
+    pub timeout: Option<Duration>,
+    /// Rows that a statement may answer with.
+    pub max_rows: Option<u64>,
+    /// Statements at once.
+    pub concurrency: Option<usize>,
+    /// As typed, templates rendered.
+    pub settings: RoleSettings,
+}
+
 /// A project, checked and resolved.
 #[derive(Debug)]
 pub struct Project {
@@ -81,6 +98,8 @@ pub struct Project {
     pub release: ReleaseRule,
     /// What maintenance keeps.
     pub maintain: Maintain,
+    /// Who may read what, by name.
+    pub roles: BTreeMap<String, Role>,
     /// Raw datasets by name.
     pub datasets: BTreeMap<TableName, Dataset>,
     /// Models by name.
@@ -310,6 +329,11 @@ fn assemble(
         }
     };
     let all = listing.names();
+    let place = |key: &str| {
+        let bytes = files.get(PROJECT_FILE).map(Vec::as_slice).unwrap_or_default();
+        text::decode(PROJECT_FILE, bytes).map_or((0, 0), |text| text::place_of_text(text, key))
+    };
+    roles::check_tables(&resolved.roles, &all, place, &mut errors, &mut warnings);
     let renderer =
         match Renderer::new(resolved.vars.clone(), options.env.clone(), &listing.macros, all.clone()) {
             Ok(renderer) => renderer,
@@ -338,6 +362,7 @@ fn assemble(
         retries: resolved.retries,
         release: resolved.release,
         maintain: resolved.maintain,
+        roles: resolved.roles,
         datasets: names.datasets,
         models,
         graph,

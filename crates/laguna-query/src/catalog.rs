@@ -16,6 +16,8 @@ use futures::future::BoxFuture;
 use laguna_base::{Error, Instant, Result, TableName, Tier};
 use laguna_store::Lake;
 
+use crate::access::tables::ReadableTables;
+use crate::access::{self, Access};
 use crate::errors::{external, translate};
 use crate::session::plan_in;
 use crate::{Resolved, Tables, timetravel};
@@ -27,7 +29,7 @@ pub(crate) const LOCAL: &str = "local";
 /// Schema of staged versions.
 pub(crate) const STAGED: &str = "staged";
 /// How every error about a view begins.
-const VIEW_FAILS: &str = "the view ";
+pub(crate) const VIEW_FAILS: &str = "the view ";
 /// Views may stand on views this deep.
 const DEPTH: usize = 32;
 
@@ -41,6 +43,9 @@ pub(crate) struct Names {
     pub(crate) tables: Arc<dyn Tables>,
     pub(crate) now: Instant,
     pub(crate) zone: chrono_tz::Tz,
+    pub(crate) access: Access,
+    /// The same names with nothing kept back, in which views are planned; `None` where nothing is.
+    owner: Option<Arc<Names>>,
     opened: RwLock<Opened>,
     local: RwLock<HashMap<String, Arc<dyn TableProvider>>>,
     listed: OnceLock<BTreeMap<String, Vec<String>>>,
@@ -66,10 +71,23 @@ impl Names {
             tables,
             now,
             zone,
+            access: Access::everything(),
+            owner: None,
             opened: RwLock::default(),
             local: RwLock::default(),
             listed: OnceLock::new(),
         }
+    }
+
+    /// The same names for a reader who may see no more than `access` says.
+    pub(crate) fn limited_to(self, access: Access) -> Self {
+        if !access.is_limited() {
+            return self;
+        }
+        let tables = Arc::new(ReadableTables { all: self.tables.clone(), access: access.clone() });
+        let (lake, base) = (self.lake.clone(), self.base.clone());
+        let names = Names::new(lake, base, tables, self.now, self.zone);
+        Names { access, owner: Some(Arc::new(self)), ..names }
     }
 
     pub(crate) fn register(&self, name: &str, provider: Arc<dyn TableProvider>) {
@@ -92,13 +110,25 @@ impl Names {
         if let Some(known) = self.opened.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());
         }
-        let resolved = self.resolve(schema, table).await?;
-        let provider = match resolved {
-            Some(resolved) => Some(self.provider(&format!("{schema}.{table}"), resolved, depth).await?),
-            None => None,
-        };
+        let mut opened = self.open_whole(schema, table, depth).await;
+        if self.access.is_limited() {
+            opened = access::guarded(&self.access, schema, table, opened, &self.base);
+        }
+        let provider = opened?;
         self.opened.write().unwrap_or_else(PoisonError::into_inner).insert(key, provider.clone());
         Ok(provider)
+    }
+
+    async fn open_whole(
+        self: &Arc<Self>,
+        schema: &str,
+        table: &str,
+        depth: usize,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.resolve(schema, table).await? {
+            Some(resolved) => self.provider(&format!("{schema}.{table}"), resolved, depth).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn resolve(&self, schema: &str, table: &str) -> Result<Option<Resolved>> {
@@ -131,7 +161,11 @@ impl Names {
             Resolved::Latest { raw, rule, at } => {
                 self.lake.latest_provider(&raw, &rule, at, &self.base).await
             }
-            Resolved::View { sql } => view(self.clone(), name, &sql, depth).await,
+            Resolved::View { sql } => {
+                // A view reads with its owner's rights.
+                let names = self.owner.as_ref().unwrap_or(self);
+                view(names.clone(), name, &sql, depth).await
+            }
             Resolved::ViewAt { sql, tables } => {
                 let then = Names::new(self.lake.clone(), self.base.clone(), tables, self.now, self.zone);
                 view(Arc::new(then), name, &sql, depth).await
@@ -179,7 +213,7 @@ pub(crate) fn staged_table(name: &TableName) -> String {
 }
 
 /// The inverse of [`staged_table`].
-fn staged_name(table: &str) -> Option<TableName> {
+pub(crate) fn staged_name(table: &str) -> Option<TableName> {
     let (tier, table) = table.split_once('_')?;
     TableName::new(tier.parse().ok()?, table).ok()
 }
@@ -296,7 +330,8 @@ impl CatalogProviderList for Catalog {
 
 impl CatalogProvider for Catalog {
     fn schema_names(&self) -> Vec<String> {
-        Tier::ALL.iter().map(|tier| tier.to_string()).chain([STAGED.to_string()]).collect()
+        let all = Tier::ALL.iter().map(|tier| tier.as_str()).chain([STAGED]);
+        all.filter(|schema| self.names.access.may_read_some(schema)).map(str::to_string).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {

@@ -78,13 +78,12 @@ impl Engine {
 
     /// A session in which names mean what `tables` says and `now()` answers `now`.
     pub fn session(&self, tables: Arc<dyn Tables>, now: Instant) -> Session {
-        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone)
+        self.session_for(tables, now, &Access::everything())
     }
 
-    /// A session as [`Engine::session`] makes, of somebody who may read what `access` says.
+    /// A session of a reader who sees no more than `access` allows: what else there is does not exist in it.
     pub fn session_for(&self, tables: Arc<dyn Tables>, now: Instant, access: &Access) -> Session {
-        let _ = access;
-        self.session(tables, now)
+        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone, access)
     }
 
     /// A state without any names, for plans that are made by hand.

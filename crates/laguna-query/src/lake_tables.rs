@@ -269,7 +269,7 @@ fn plain(snapshot: Snapshot) -> Resolved {
 }
 
 /// The table whose rows `quarantine.<tier>_<table>` keeps.
-fn quarantined(name: &TableName) -> Option<TableName> {
+pub(crate) fn quarantined(name: &TableName) -> Option<TableName> {
     let (tier, table) = name.table.split_once('_')?;
     TableName::new(tier.parse().ok()?, table).ok()
 }

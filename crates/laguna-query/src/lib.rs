@@ -20,7 +20,7 @@ pub mod predicate;
 pub mod script;
 pub mod timetravel;
 
-pub use access::Access;
+pub use access::{Access, RoleRules};
 pub use engine::{Engine, EngineOptions};
 pub use errors::{in_file, in_file_at, translate, with_text};
 pub use lake_tables::{LakeTables, Moment};

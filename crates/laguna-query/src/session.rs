@@ -25,9 +25,10 @@ use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
 use crate::errors::{LABEL, translate};
-use crate::{Tables, guard, timetravel};
+use crate::{Access, Tables, guard, timetravel};
 
 const INFORMATION_SCHEMA: &str = "information_schema";
+const DF_SETTINGS: &str = "df_settings";
 
 /// Statements of one reader at one moment. All of them see the same state of the lake.
 #[derive(Clone)]
@@ -69,8 +70,9 @@ impl Session {
         tables: Arc<dyn Tables>,
         now: Instant,
         zone: Tz,
+        access: &Access,
     ) -> Session {
-        let names = Arc::new(Names::new(lake, base, tables, now, zone));
+        let names = Arc::new(Names::new(lake, base, tables, now, zone).limited_to(access.clone()));
         let state = state_in(&names, 0);
         Session { names, state }
     }
@@ -234,7 +236,26 @@ async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: u
         .with_allow_statements(false)
         .verify_plan(&plan)
         .map_err(|_| crate::errors::read_only())?;
+    if names.access.is_limited() && reads_settings(&plan) {
+        return Err(Error::project("the engine's settings are not shown here")
+            .hint("SHOW TABLES and SHOW COLUMNS say what there is to read"));
+    }
     Ok(plan)
+}
+
+/// Whether `plan` reads the settings of the engine, as SHOW does: they tell of the machine.
+fn reads_settings(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The closure never fails, so neither does the walk.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            // The engine finds its own tables under any case.
+            found |= scan.table_name.schema() == Some(INFORMATION_SCHEMA)
+                && scan.table_name.table().eq_ignore_ascii_case(DF_SETTINGS);
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
 }
 
 /// Functions that stand for tables must be known.
@@ -308,6 +329,7 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
     }
     if known.is_empty() {
         return Ok(error.hint(match schema {
+            _ if names.access.is_limited() => "SHOW TABLES lists what may be read".to_string(),
             STAGED => "no table is staged; `laguna run` stages what its checks refuse".to_string(),
             _ => format!("the schema `{schema}` is empty; `laguna run` fills it"),
         }));

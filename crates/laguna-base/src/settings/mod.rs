@@ -2,12 +2,14 @@
 
 pub mod dataset;
 pub mod project;
+pub mod role;
 pub mod serve;
 pub mod table;
 pub mod yaml;
 
 pub use dataset::DatasetSettings;
 pub use project::ProjectSettings;
+pub use role::RoleSettings;
 pub use serve::{ServeSettings, UserSettings};
 pub use table::TableSettings;
 

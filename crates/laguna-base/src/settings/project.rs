@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::role::RoleSettings;
 use super::serve::{ServeSettings, UserSettings};
 
 /// `laguna.yml`: where the lake is and how the project runs.
@@ -36,7 +37,7 @@ pub struct ProjectSettings {
     /// When `laguna serve` runs the project, as a cron expression.
     pub schedule: Option<String>,
     /// Who may read what.
-    pub roles: Option<Value>,
+    pub roles: BTreeMap<String, RoleSettings>,
     /// Who may log in.
     pub users: BTreeMap<String, UserSettings>,
     /// Ways to reach people.
@@ -58,8 +59,7 @@ pub struct ProjectSettings {
 impl ProjectSettings {
     /// Keys that are set but that this version does not act on yet.
     pub fn unused(&self) -> Vec<&'static str> {
-        let keys: [(&'static str, bool); 7] = [
-            ("roles", self.roles.is_some()),
+        let keys: [(&'static str, bool); 6] = [
             ("channels", self.channels.is_some()),
             ("alerts", self.alerts.is_some()),
             ("targets", self.targets.is_some()),

@@ -10,7 +10,7 @@ use laguna_base::{Error, Result, suggest};
 use laguna_store::lake::SCHEMES;
 
 use super::text::{decode, place_of_key};
-use super::{LoadOptions, Maintain, PROJECT_FILE, folder};
+use super::{LoadOptions, Maintain, PROJECT_FILE, Role, folder, roles};
 use crate::render::Renderer;
 
 /// What `laguna.yml` says.
@@ -23,6 +23,7 @@ pub(super) struct Resolved {
     pub(super) retries: Retries,
     pub(super) release: ReleaseRule,
     pub(super) maintain: Maintain,
+    pub(super) roles: BTreeMap<String, Role>,
     pub(super) vars: BTreeMap<String, serde_json::Value>,
 }
 
@@ -116,6 +117,13 @@ pub(super) fn resolve(
         errors.push(wrong(key, error));
         Maintain::default()
     });
+    let mut roles = BTreeMap::new();
+    for (name, role) in &settings.roles {
+        match roles::resolve(name, role, |text| renderer.text(text)) {
+            Ok(role) => drop(roles.insert(name.clone(), role)),
+            Err(error) => errors.push(wrong(name, error)),
+        }
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Resolved {
         name: name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
@@ -128,6 +136,7 @@ pub(super) fn resolve(
         retries: settings.retries,
         release: settings.release,
         maintain,
+        roles,
         vars,
     })
 }

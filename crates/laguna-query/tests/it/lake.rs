@@ -18,7 +18,7 @@ use laguna_store::writer::Written;
 use laguna_store::{CommitNote, Lake, Staged, TableWriter, WriteOptions};
 use object_store::memory::InMemory;
 
-fn at(second: i64) -> Instant {
+pub(super) fn at(second: i64) -> Instant {
     Instant::from_micros(1_700_000_000_000_000 + second * 1_000_000)
 }
 
@@ -26,16 +26,16 @@ fn name(text: &str) -> TableName {
     text.parse().unwrap()
 }
 
-struct Fixture {
-    lake: Lake,
+pub(super) struct Fixture {
+    pub(super) lake: Lake,
     clock: Arc<FixedClock>,
-    engine: Engine,
+    pub(super) engine: Engine,
     rule: LatestRule,
 }
 
 /// Second 10: two raw rows, released at 20 as `sanitized.flights` and the view `enhanced.names`. Second 30: an update
 /// of key 1 with a new column, released at 40 with another SQL of the view.
-async fn fixture() -> Fixture {
+pub(super) async fn fixture() -> Fixture {
     let clock = Arc::new(FixedClock::new(at(0)));
     let lake = Lake::with_store("memory:///".parse().unwrap(), Arc::new(InMemory::new()), clock.clone());
     let engine =
@@ -85,7 +85,7 @@ impl Fixture {
         self.lake.fold_latest(&table, &self.rule, &self.engine.state()).await.unwrap();
     }
 
-    async fn stage(&self, run: &str, rows: &[(i64, &str)]) -> Staged {
+    pub(super) async fn stage(&self, run: &str, rows: &[(i64, &str)]) -> Staged {
         let table = name("sanitized.flights");
         let batch = RecordBatch::try_from_iter_with_nullable(vec![
             ("id", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))) as ArrayRef, true),

@@ -1,5 +1,6 @@
 //! The query room through its public API: names, views, time travel, read-only, errors, over tables in memory.
 
+mod access;
 mod cases;
 mod lake;
 mod tables;

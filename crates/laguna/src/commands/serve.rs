@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use laguna_base::settings::serve::Door;
 use laguna_base::{Result, SystemClock};
-use laguna_model::Project;
-use laguna_query::{Engine, EngineOptions};
+use laguna_model::{Project, Role};
+use laguna_query::{Access, Engine, EngineOptions};
+use laguna_serve::caller::Limits;
 use laguna_serve::metrics::Metrics;
 use laguna_serve::{Core, Desk, Identities, Server, Settings};
 use laguna_store::Lake;
@@ -42,7 +43,7 @@ pub async fn execute(
     let project = load(&dir, global, printer)?;
     let has_users = !service.users.is_empty() || service.serve.oidc.is_some();
     let settings = Settings::resolve(&dir, &service.serve, has_users)?;
-    let identities = Identities::new(&service.users, &BTreeMap::new())?;
+    let identities = Identities::new(&service.users, &roles(&project))?;
     let lake = Lake::open(&project.lake, &project.storage, Arc::new(SystemClock)).await?;
     let engine = Engine::new(lake, EngineOptions { memory: settings.memory, parallel: None })?
         .with_timezone(project.timezone);
@@ -54,6 +55,16 @@ pub async fn execute(
     announce(&server, printer)?;
     server.run(stop).await?;
     Ok(0)
+}
+
+/// What each role of the project may read and use.
+fn roles(project: &Project) -> BTreeMap<String, (Access, Limits)> {
+    let limits = |role: &Role| Limits {
+        timeout: role.timeout,
+        max_rows: role.max_rows,
+        concurrency: role.concurrency,
+    };
+    project.roles.iter().map(|(name, role)| (name.clone(), (role.access.clone(), limits(role)))).collect()
 }
 
 fn load(dir: &Path, global: &Global, printer: &Printer) -> Result<Project> {
