@@ -3,6 +3,7 @@
 //! A door speaks its protocol and nothing else: it learns from [`identity`] who is there and brings every statement to the
 //! [`desk`], where limits, access rules, the state of the lake and the record of who asked what are the same for all.
 
+pub mod audit;
 pub mod caller;
 pub mod desk;
 pub mod door;
@@ -12,6 +13,7 @@ pub mod server;
 pub mod settings;
 mod tls;
 
+pub use audit::Audit;
 pub use caller::{Caller, Limits};
 pub use desk::{Answer, Ask, Desk, Prepared};
 pub use door::{Core, Door};

@@ -24,6 +24,7 @@ pub mod scan;
 mod settled;
 pub mod snapshot;
 pub mod staged;
+pub mod statements;
 mod stats;
 pub mod types;
 pub mod writer;

@@ -31,6 +31,8 @@ pub struct ServeSettings {
     pub grace: String,
     /// Login by tokens of an OpenID provider.
     pub oidc: Option<OidcSettings>,
+    /// Whether each statement and each refused login is recorded in `system.queries`.
+    pub audit: bool,
     /// Whether the project's schedules run in this process.
     pub schedule: bool,
 }
@@ -49,6 +51,7 @@ impl Default for ServeSettings {
             cache: "64MB".to_string(),
             grace: "10s".to_string(),
             oidc: None,
+            audit: true,
             schedule: true,
         }
     }

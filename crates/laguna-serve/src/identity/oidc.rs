@@ -13,6 +13,8 @@ use laguna_base::{Clock, Error, Instant, Result};
 use serde_json::{Map, Value};
 
 mod keys;
+#[cfg(test)]
+mod tests;
 
 use keys::Keys;
 
