@@ -92,6 +92,8 @@ pub struct Project {
     pub storage: BTreeMap<String, String>,
     /// Time zone of dates without a time.
     pub timezone: Tz,
+    /// When `laguna serve` runs the project, as a cron expression in its time zone.
+    pub schedule: Option<String>,
     /// Tasks at once, at least 1.
     pub parallel: usize,
     /// How often a task is tried; its durations parse.
@@ -276,6 +278,12 @@ impl Project {
         Ok(project)
     }
 
+    /// A number that changes when a file that makes the project what it is comes, goes or is written. It does not outlive the
+    /// process.
+    pub fn stamp(&self) -> u64 {
+        folder::stamp(&self.dir, self.code.files.keys())
+    }
+
     /// Where the lake of the project in `dir` is: reads `laguna.yml` alone, so that a query need not load the project.
     pub fn place(dir: &Path, options: &LoadOptions) -> Result<Place> {
         let dir = folder::absolute(dir)?;
@@ -360,6 +368,7 @@ fn assemble(
         lake: resolved.lake,
         storage: resolved.storage,
         timezone: resolved.timezone,
+        schedule: resolved.schedule,
         parallel: resolved.parallel,
         retries: resolved.retries,
         release: resolved.release,

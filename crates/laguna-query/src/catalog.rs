@@ -20,7 +20,7 @@ use crate::access::tables::ReadableTables;
 use crate::access::{self, Access};
 use crate::errors::{external, translate};
 use crate::session::plan_in;
-use crate::{Resolved, Tables, timetravel};
+use crate::{Listing, Resolved, Surroundings, Tables, timetravel};
 
 /// The one catalog.
 pub(crate) const CATALOG: &str = "laguna";
@@ -46,6 +46,8 @@ pub(crate) struct Names {
     pub(crate) access: Access,
     /// The same names with nothing kept back, in which views are planned; `None` where nothing is.
     owner: Option<Arc<Names>>,
+    /// What is around the lake; views are planned without it.
+    pub(crate) around: Option<Arc<Surroundings>>,
     opened: RwLock<Opened>,
     local: RwLock<HashMap<String, Arc<dyn TableProvider>>>,
     listed: OnceLock<BTreeMap<String, Vec<String>>>,
@@ -73,6 +75,7 @@ impl Names {
             zone,
             access: Access::everything(),
             owner: None,
+            around: None,
             opened: RwLock::default(),
             local: RwLock::default(),
             listed: OnceLock::new(),
@@ -90,6 +93,15 @@ impl Names {
         Names { access, owner: Some(Arc::new(self)), ..names }
     }
 
+    /// The same names with what is around the lake.
+    pub(crate) fn within(self, around: Option<Arc<Surroundings>>) -> Self {
+        let base = match &around {
+            Some(around) => around.world.base(&self.base),
+            None => self.base,
+        };
+        Names { base, around, ..self }
+    }
+
     pub(crate) fn register(&self, name: &str, provider: Arc<dyn TableProvider>) {
         self.local.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), provider);
     }
@@ -103,8 +115,17 @@ impl Names {
     ) -> Result<Option<Arc<dyn TableProvider>>> {
         if schema == LOCAL {
             // What a session registers is not seen inside the lake's views.
-            let local = self.local.read().unwrap_or_else(PoisonError::into_inner);
-            return Ok(local.get(table).filter(|_| depth == 0).cloned());
+            if depth > 0 {
+                return Ok(None);
+            }
+            let local = self.local.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
+            return match (local, &self.around) {
+                (None, Some(around)) => self.on_path(table, around).await,
+                (local, _) => Ok(local),
+            };
+        }
+        if let Some(around) = self.around.as_ref().filter(|around| depth == 0 && around.has(schema)) {
+            return Ok(around.table(schema, table, &Listing { names: self.clone() }));
         }
         let key = (schema.to_string(), table.to_string());
         if let Some(known) = self.opened.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
@@ -129,6 +150,22 @@ impl Names {
             Some(resolved) => self.provider(&format!("{schema}.{table}"), resolved, depth).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The first table of this name along the path of an unqualified name.
+    fn on_path<'a>(
+        self: &'a Arc<Self>,
+        table: &'a str,
+        around: &'a Surroundings,
+    ) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>>> {
+        Box::pin(async move {
+            for schema in around.search_path.iter().filter(|schema| *schema != LOCAL) {
+                if let Some(found) = self.open(schema, table, 0).await? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        })
     }
 
     async fn resolve(&self, schema: &str, table: &str) -> Result<Option<Resolved>> {
@@ -335,7 +372,10 @@ impl CatalogProvider for Catalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let known = name == LOCAL || self.schema_names().iter().any(|schema| schema == name);
+        let around = self.names.around.as_ref().filter(|_| self.depth == 0);
+        let known = name == LOCAL
+            || around.is_some_and(|around| around.has(name))
+            || self.schema_names().iter().any(|schema| schema == name);
         known.then(|| Arc::new(Schema { catalog: self.clone(), schema: name.to_string() }) as _)
     }
 }

@@ -14,7 +14,7 @@ use laguna_base::{Error, Instant, Result};
 use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, LOCAL};
-use crate::{Access, Session, Tables, functions, translate};
+use crate::{Access, Session, Surroundings, Tables, functions, translate};
 
 /// Share of the machine's memory that statements may use together, when nothing is said.
 const MEMORY_SHARE: f64 = 0.6;
@@ -83,7 +83,18 @@ impl Engine {
 
     /// A session of a reader who sees no more than `access` allows: what else there is does not exist in it.
     pub fn session_for(&self, tables: Arc<dyn Tables>, now: Instant, access: &Access) -> Session {
-        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone, access)
+        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone, access, None)
+    }
+
+    /// A session as [`Engine::session_for`] makes, with what the clients of a protocol expect around the lake.
+    pub fn session_in(
+        &self,
+        tables: Arc<dyn Tables>,
+        now: Instant,
+        access: &Access,
+        around: Arc<Surroundings>,
+    ) -> Session {
+        Session::new(self.lake.clone(), self.base.clone(), tables, now, self.zone, access, Some(around))
     }
 
     /// A state without any names, for plans that are made by hand.

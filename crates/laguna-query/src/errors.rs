@@ -58,7 +58,9 @@ pub fn translate(error: DataFusionError) -> Error {
         DataFusionError::SchemaError(inner, _) => from_schema(&inner),
         DataFusionError::SQL(inner, _) => from_parser(*inner),
         DataFusionError::Plan(text) => from_plan(&text),
-        DataFusionError::NotImplemented(text) => Error::project(format!("not supported: {}", clean(&text))),
+        DataFusionError::NotImplemented(text) => {
+            Error::project(format!("not supported: {}", clean(&text))).sqlstate("0A000")
+        }
         DataFusionError::Configuration(text) => Error::project(clean(&text)),
         DataFusionError::Execution(text) => from_execution(&text),
         DataFusionError::ResourcesExhausted(text) => exhausted(&text),
@@ -125,7 +127,7 @@ pub fn with_text(error: Error, change: impl Fn(&str) -> String) -> Error {
         return error;
     }
     let all = std::iter::once(&error).chain(error.others()).map(|one| {
-        let mut changed = Error::new(one.kind(), change(one.message()));
+        let mut changed = Error::new(one.kind(), change(one.message())).sqlstate(one.code());
         if let Some(hint) = one.hint_text() {
             changed = changed.hint(change(hint));
         }
@@ -149,7 +151,7 @@ pub(crate) fn copy(error: &Error, with_place: bool) -> Error {
 
 /// Like [`copy`], without the others that it carries.
 fn alone(error: &Error, with_place: bool) -> Error {
-    let mut copied = Error::new(error.kind(), error.message());
+    let mut copied = Error::new(error.kind(), error.message()).sqlstate(error.code());
     if let Some(hint) = error.hint_text() {
         copied = copied.hint(hint);
     }
@@ -222,15 +224,9 @@ fn from_box(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
 fn from_arrow(error: ArrowError) -> Error {
     match error {
         ArrowError::ExternalError(inner) => from_box(inner),
-        ArrowError::DivideByZero => {
-            Error::failed("division by zero").hint("divide by nullif(x, 0) to get null instead")
-        }
-        ArrowError::CastError(text) | ArrowError::ParseError(text) => {
-            Error::failed(clean(&text)).hint("try_cast(x AS type) gives null for what does not fit")
-        }
-        ArrowError::ArithmeticOverflow(text) => {
-            Error::failed(clean(&text)).hint("cast to a wider type first, as x::bigint or x::decimal(38, 4)")
-        }
+        ArrowError::DivideByZero => division_by_zero(),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => unfit(Error::failed(clean(&text))),
+        ArrowError::ArithmeticOverflow(text) => too_big(Error::failed(clean(&text))),
         ArrowError::IoError(_, inner) => Error::storage("reading or writing failed").caused_by(inner),
         ArrowError::MemoryError(text) => exhausted(&text),
         ArrowError::ParquetError(text) => {
@@ -258,6 +254,7 @@ fn from_parser(error: ParserError) -> Error {
     let text = match error {
         ParserError::RecursionLimitExceeded => {
             return Error::project("the statement is nested too deeply")
+                .sqlstate("54001")
                 .hint("split it with WITH, or into several models");
         }
         ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
@@ -267,9 +264,9 @@ fn from_parser(error: ParserError) -> Error {
         && let Some((line, column)) = place.split_once(", Column: ")
         && let (Ok(line), Ok(column)) = (line.trim().parse(), column.trim().parse())
     {
-        return Error::project(clean(sentence)).at(LABEL, line, column);
+        return Error::project(clean(sentence)).sqlstate("42601").at(LABEL, line, column);
     }
-    Error::project(clean(&text))
+    Error::project(clean(&text)).sqlstate("42601")
 }
 
 fn from_schema(error: &SchemaError) -> Error {
@@ -279,19 +276,18 @@ fn from_schema(error: &SchemaError) -> Error {
             "the column `{}` could be that of several tables",
             field.name
         ))
+        .sqlstate("42702")
         .hint(format!(
             "write it with its table, as flights.{0}; if two results are called {0}, rename one with AS",
             field.name
         )),
         SchemaError::DuplicateQualifiedField { name, .. }
-        | SchemaError::DuplicateUnqualifiedField { name } => {
-            Error::project(format!("two columns are called `{name}`")).hint("rename one with AS")
-        }
+        | SchemaError::DuplicateUnqualifiedField { name } => called_alike(name),
     }
 }
 
 fn missing_column(field: &Column, valid: &[Column]) -> Error {
-    let error = Error::project(format!("there is no column `{}`", field.flat_name()));
+    let error = Error::project(format!("there is no column `{}`", field.flat_name())).sqlstate("42703");
     // With a qualifier that is known, only that table's columns are meant.
     let of_table: Vec<&Column> = valid.iter().filter(|column| column.relation == field.relation).collect();
     let scope =
@@ -322,17 +318,18 @@ fn missing_column(field: &Column, valid: &[Column]) -> Error {
 
 fn from_plan(text: &str) -> Error {
     if let Some(name) = between(text, "Invalid function '", "'") {
-        return Error::project(format!("there is no function `{name}`"));
+        return Error::project(format!("there is no function `{name}`")).sqlstate("42883");
     }
     if let Some(name) = between(text, "table '", "' not found") {
         return Error::project(format!("there is no table `{}`", name.trim_start_matches("laguna.")))
+            .sqlstate("42P01")
             .hint("SHOW TABLES lists all of them");
     }
     if text.contains("require unique expression names")
         && let Some(expression) = between(text, "the expression \"", "\" at position")
     {
         let name = expression.rsplit(" AS ").next().unwrap_or(expression);
-        return Error::project(format!("two columns are called `{name}`")).hint("rename one with AS");
+        return called_alike(name);
     }
     if text.contains("not supported: ") && (text.starts_with("DDL") || text.starts_with("DML")) {
         return read_only();
@@ -344,25 +341,47 @@ fn from_execution(text: &str) -> Error {
     let lower = text.to_lowercase();
     let error = Error::failed(clean(text));
     if lower.contains("divide by zero") || lower.contains("division by zero") {
-        return Error::failed("division by zero").hint("divide by nullif(x, 0) to get null instead");
+        return division_by_zero();
     }
     if lower.contains("regular expression did not compile") || lower.contains("regex parse error") {
         let why = text.rsplit("error: ").next().map(clean).unwrap_or_default();
         let why = why.trim_end_matches([')', '"', ' ', '~']);
         return Error::failed(format!("a regular expression does not compile: {why}"))
+            .sqlstate("2201B")
             .hint("a character that means something in a pattern is written with a backslash, as \\(");
     }
     if lower.contains("overflow") {
-        return error.hint("cast to a wider type first, as x::bigint or x::decimal(38, 4)");
+        return too_big(error);
     }
     if ["cast", "pars", "convert", "timestamp"].iter().any(|word| lower.contains(word)) {
-        return error.hint("try_cast(x AS type) gives null for what does not fit");
+        return unfit(error);
     }
     error
 }
 
+fn division_by_zero() -> Error {
+    Error::failed("division by zero").sqlstate("22012").hint("divide by nullif(x, 0) to get null instead")
+}
+
+/// A value that is none of its type; times have a code of their own.
+fn unfit(error: Error) -> Error {
+    let lower = error.message().to_lowercase();
+    let is_time = ["timestamp", "date", "time"].iter().any(|word| lower.contains(word));
+    let code = if is_time { "22007" } else { "22P02" };
+    error.sqlstate(code).hint("try_cast(x AS type) gives null for what does not fit")
+}
+
+fn too_big(error: Error) -> Error {
+    error.sqlstate("22003").hint("cast to a wider type first, as x::bigint or x::decimal(38, 4)")
+}
+
+fn called_alike(name: &str) -> Error {
+    Error::project(format!("two columns are called `{name}`")).sqlstate("42701").hint("rename one with AS")
+}
+
 fn exhausted(text: &str) -> Error {
     Error::failed("the statement needs more memory than it may use")
+        .sqlstate("53200")
         .hint("give it more memory, select fewer columns or rows, or run fewer tasks at once")
         .caused_by(Chain { message: clean(text), next: None })
 }
@@ -370,6 +389,7 @@ fn exhausted(text: &str) -> Error {
 /// The refusal of everything that would write.
 pub(crate) fn read_only() -> Error {
     Error::project("SQL cannot change the lake")
+        .sqlstate("25006")
         .hint("a query may SELECT, EXPLAIN, DESCRIBE and SHOW; tables are made by models and `laguna run`")
 }
 

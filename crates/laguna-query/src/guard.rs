@@ -25,11 +25,12 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| at_end(translate(error), sql))?;
-    let statement = statements
-        .pop_front()
-        .ok_or_else(|| Error::project("there is no statement in the text").hint("write a SELECT"))?;
+    let statement = statements.pop_front().ok_or_else(|| {
+        Error::project("there is no statement in the text").sqlstate("42601").hint("write a SELECT")
+    })?;
     if !statements.is_empty() {
         return Err(Error::project("only one statement can run at a time")
+            .sqlstate("42601")
             .hint("put several into a file and use `laguna query -f FILE`"));
     }
     check(&statement)?;
@@ -88,6 +89,7 @@ fn no_such_statement(ast: &Ast) -> Error {
     let words: Vec<&str> =
         text.split_whitespace().take(if text.starts_with("SHOW") { 2 } else { 1 }).collect();
     Error::project(format!("{} is not available here", words.join(" ")))
+        .sqlstate("0A000")
         .hint("a query may SELECT, EXPLAIN, DESCRIBE and SHOW TABLES, COLUMNS or FUNCTIONS")
 }
 

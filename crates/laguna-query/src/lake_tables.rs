@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use laguna_base::{Error, ErrorKind, Instant, Result, TableName, Tier};
 use laguna_store::latest::LatestRule;
 use laguna_store::release::RawState;
-use laguna_store::{Lake, Release, Snapshot};
+use laguna_store::{Handles, Lake, Release, Snapshot};
 use tokio::sync::OnceCell;
 
 use crate::{Pin, Resolved, Tables, catalog, system, translate};
@@ -31,26 +31,43 @@ pub enum Moment {
 #[derive(Debug)]
 pub struct LakeTables {
     lake: Lake,
+    handles: Arc<Handles>,
     moment: Moment,
-    release: Option<Release>,
+    release: Option<Arc<Release>>,
     tables: Once<TableName, Option<Resolved>>,
     moments: Once<Instant, Arc<LakeTables>>,
+    reads: Mutex<Reads>,
+}
+
+/// What has been looked at in one state of the lake, and how to tell whether it is still so.
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    /// Tables, each with its version; `None` for a view, and for a table that there was not.
+    pub tables: HashMap<TableName, Option<u64>>,
+    /// Something was looked at that may change without a new version of a table: a listing, a staged table, `system.*`.
+    pub fleeting: bool,
 }
 
 impl LakeTables {
     /// The lake at `moment`. A moment before the first release is an error that says when the first was.
     pub async fn at(lake: &Lake, moment: Moment) -> Result<LakeTables> {
+        Self::of(Arc::new(Handles::new(lake.clone())), moment).await
+    }
+
+    /// As [`LakeTables::at`], with what a process keeps open.
+    pub async fn of(handles: Arc<Handles>, moment: Moment) -> Result<LakeTables> {
+        let lake = handles.lake();
         let release = match &moment {
-            Moment::Now => lake.release().await?,
+            Moment::Now => handles.release().await?,
             // A lake without any release has raw tables that can be read as of any time.
             Moment::AsOf(at) => match lake.release_as_of(*at).await {
-                Ok(release) => Some(release),
+                Ok(release) => Some(Arc::new(release)),
                 Err(error) => match lake.release().await? {
                     Some(_) => return Err(error),
                     None => None,
                 },
             },
-            Moment::Release(number) => Some(lake.release_number(*number).await?),
+            Moment::Release(number) => Some(Arc::new(lake.release_number(*number).await?)),
             Moment::Run(run) => {
                 let mut staged: Vec<String> =
                     lake.staged_tables().await?.into_iter().map(|(run, _)| run).collect();
@@ -63,22 +80,57 @@ impl LakeTables {
                     };
                     return Err(Error::project(format!("the run `{run}` has no staged tables")).hint(hint));
                 }
-                lake.release().await?
+                handles.release().await?
             }
         };
-        Ok(Self::with_release(lake, moment, release))
+        Ok(Self::with_release(handles, moment, release))
     }
 
-    fn with_release(lake: &Lake, moment: Moment, release: Option<Release>) -> LakeTables {
-        LakeTables { lake: lake.clone(), moment, release, tables: Once::default(), moments: Once::default() }
+    fn with_release(handles: Arc<Handles>, moment: Moment, release: Option<Arc<Release>>) -> LakeTables {
+        LakeTables {
+            lake: handles.lake().clone(),
+            handles,
+            moment,
+            release,
+            tables: Once::default(),
+            moments: Once::default(),
+            reads: Mutex::default(),
+        }
+    }
+
+    /// What was looked at so far.
+    pub fn reads(&self) -> Reads {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, read: impl FnOnce(&mut Reads)) {
+        read(&mut self.reads.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn noted(&self, name: &TableName, version: Option<u64>) {
+        self.note(|reads| {
+            reads.tables.insert(name.clone(), version);
+        });
     }
 
     /// The release that this state shows; `None` before the first.
     pub fn release(&self) -> Option<&Release> {
-        self.release.as_ref()
+        self.release.as_deref()
     }
 
     async fn open(&self, name: &TableName) -> Result<Option<Resolved>> {
+        let opened = self.opened(name).await?;
+        match &opened {
+            Some(Resolved::Snapshot { snapshot, .. }) => self.noted(name, Some(snapshot.version)),
+            Some(Resolved::View { .. }) | None => self.noted(name, None),
+            // Both of its tables were noted where they were opened.
+            Some(Resolved::Latest { .. }) => {}
+            Some(Resolved::ViewAt { .. } | Resolved::Provider(_)) => self.note(|reads| reads.fleeting = true),
+        }
+        Ok(opened)
+    }
+
+    async fn opened(&self, name: &TableName) -> Result<Option<Resolved>> {
         match name.tier {
             Tier::Sanitized | Tier::Enhanced => self.model(name).await,
             Tier::Raw => self.raw(name).await,
@@ -98,7 +150,7 @@ impl LakeTables {
             return Ok(None);
         };
         Ok(Some(match released.version {
-            Some(version) => plain(self.lake.snapshot(name, version).await?),
+            Some(version) => shared(self.handles.snapshot(name, version).await?),
             None => Resolved::View { sql: released.sql.clone() },
         }))
     }
@@ -117,14 +169,14 @@ impl LakeTables {
     }
 
     async fn raw(&self, name: &TableName) -> Result<Option<Resolved>> {
-        let Some(head) = self.lake.head(name).await? else { return Ok(None) };
+        let Some(head) = self.handles.head(name).await? else { return Ok(None) };
         let (until, state) = self.arrival(name);
         let schema = state.map(|state| laguna_store::types::schema_from_json(&state.schema)).transpose()?;
-        Ok(Some(Resolved::Snapshot { snapshot: Arc::new(head), until, schema }))
+        Ok(Some(Resolved::Snapshot { snapshot: head, until, schema }))
     }
 
     async fn latest(&self, name: &TableName) -> Result<Option<Resolved>> {
-        let Some(head) = self.lake.head(name).await? else { return Ok(None) };
+        let Some(head) = self.handles.head(name).await? else { return Ok(None) };
         let rule = head.note.more.get("rule").cloned().ok_or_else(|| {
             Error::stored(format!("`{name}` does not say which row of a key is the newest"))
                 .hint("run `laguna run --full` to build it again")
@@ -134,6 +186,9 @@ impl LakeTables {
         })?;
         let raw = TableName { tier: Tier::Raw, table: name.table.clone() };
         let (at, _) = self.arrival(&raw);
+        self.noted(name, Some(head.version));
+        let version = self.handles.head_version(&raw).await?;
+        self.noted(&raw, version);
         Ok(Some(Resolved::Latest { raw, rule, at }))
     }
 
@@ -143,8 +198,8 @@ impl LakeTables {
             Moment::AsOf(at) => Some(*at),
             Moment::Release(_) => self.release.as_ref().map(|release| release.time),
         };
-        if let Some(head) = self.lake.head(name).await? {
-            return Ok(Some(Resolved::Snapshot { snapshot: Arc::new(head), until, schema: None }));
+        if let Some(head) = self.handles.head(name).await? {
+            return Ok(Some(Resolved::Snapshot { snapshot: head, until, schema: None }));
         }
         // A table of which no row was ever set aside has an empty quarantine, not none.
         let Some(of) = quarantined(name) else { return Ok(None) };
@@ -169,11 +224,11 @@ impl LakeTables {
                 }
                 // Raw tables may be read before the first release; models then say that there was none.
                 let release = match self.lake.release_as_of(at).await {
-                    Ok(release) => Some(release),
+                    Ok(release) => Some(Arc::new(release)),
                     Err(error) if error.kind() == ErrorKind::Project => None,
                     Err(error) => return Err(error),
                 };
-                Ok(Arc::new(Self::with_release(&self.lake, Moment::AsOf(at), release)))
+                Ok(Arc::new(Self::with_release(self.handles.clone(), Moment::AsOf(at), release)))
             })
             .await
     }
@@ -186,6 +241,7 @@ impl Tables for LakeTables {
     }
 
     async fn names(&self, tier: Tier) -> Result<Vec<String>> {
+        self.note(|reads| reads.fleeting = true);
         match tier {
             Tier::System => Ok(system::NAMES.iter().map(|name| name.to_string()).collect()),
             Tier::Sanitized | Tier::Enhanced => {
@@ -210,6 +266,8 @@ impl Tables for LakeTables {
     }
 
     async fn pinned(&self, name: &TableName, pin: &Pin) -> Result<Option<Resolved>> {
+        // What a pin means can change by an erasure or by maintenance.
+        self.note(|reads| reads.fleeting = true);
         if name.tier == Tier::System {
             return Err(Error::project(format!("time travel on `{name}` is not possible"))
                 .hint("system tables carry the times of what they tell: filter by them"));
@@ -245,6 +303,7 @@ impl Tables for LakeTables {
     }
 
     async fn staged(&self, name: &TableName) -> Result<Option<Resolved>> {
+        self.note(|reads| reads.fleeting = true);
         let run = match &self.moment {
             Moment::Run(run) => Some(run.as_str()),
             _ => None,
@@ -265,7 +324,11 @@ impl Tables for LakeTables {
 }
 
 fn plain(snapshot: Snapshot) -> Resolved {
-    Resolved::Snapshot { snapshot: Arc::new(snapshot), until: None, schema: None }
+    shared(Arc::new(snapshot))
+}
+
+fn shared(snapshot: Arc<Snapshot>) -> Resolved {
+    Resolved::Snapshot { snapshot, until: None, schema: None }
 }
 
 /// The table whose rows `quarantine.<tier>_<table>` keeps.

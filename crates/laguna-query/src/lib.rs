@@ -6,12 +6,15 @@
 pub mod access;
 pub mod engine;
 pub mod session;
+pub mod surroundings;
 pub mod tables;
 
 mod catalog;
 mod functions;
 mod guard;
 mod lake_tables;
+mod lineage;
+mod repeat;
 mod system;
 
 pub mod errors;
@@ -23,9 +26,12 @@ pub mod timetravel;
 pub use access::{Access, RoleRules};
 pub use engine::{Engine, EngineOptions};
 pub use errors::{in_file, in_file_at, translate, with_text};
-pub use lake_tables::{LakeTables, Moment};
+pub use lake_tables::{LakeTables, Moment, Reads};
+pub use lineage::{Lineage, Origin, lineage};
 pub use predicate::Predicate;
+pub use repeat::is_repeatable;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
+pub use surroundings::{Listing, Schemas, Surroundings, World};
 pub use tables::{Pin, Resolved, Tables};
 pub use timetravel::base_name;

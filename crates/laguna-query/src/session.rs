@@ -10,12 +10,13 @@ use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
 use futures::TryStreamExt;
@@ -25,7 +26,7 @@ use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
 use crate::errors::{LABEL, translate};
-use crate::{Access, Tables, guard, timetravel};
+use crate::{Access, Surroundings, Tables, guard, timetravel};
 
 const INFORMATION_SCHEMA: &str = "information_schema";
 const DF_SETTINGS: &str = "df_settings";
@@ -71,8 +72,10 @@ impl Session {
         now: Instant,
         zone: Tz,
         access: &Access,
+        around: Option<Arc<Surroundings>>,
     ) -> Session {
-        let names = Arc::new(Names::new(lake, base, tables, now, zone).limited_to(access.clone()));
+        let names = Names::new(lake, base, tables, now, zone).limited_to(access.clone()).within(around);
+        let names = Arc::new(names);
         let state = state_in(&names, 0);
         Session { names, state }
     }
@@ -91,7 +94,7 @@ impl Session {
 
     /// Runs a plan of this session as one stream.
     pub async fn execute_plan(&self, plan: &LogicalPlan) -> Result<QueryResult> {
-        let physical = self.physical(plan).await?;
+        let physical = yielding(self.physical(plan).await?)?;
         let stream = execute_stream(physical.clone(), self.state.task_ctx()).map_err(translate)?;
         Ok(QueryResult { schema: physical.schema(), stream, physical })
     }
@@ -141,6 +144,20 @@ impl Session {
     pub fn state(&self) -> &SessionState {
         &self.state
     }
+}
+
+/// `plan` in which nodes that can make many rows of few give way to others now and then. The engine lets only what reads
+/// rows give way: a join of two small tables could else run for hours without being stopped.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let multiplies =
+        |name: &str| name.contains("Join") || matches!(name, "UnnestExec" | "RecursiveQueryExec");
+    let wrapped = plan.transform_up(|node| {
+        Ok(match multiplies(node.name()) {
+            true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
+            false => Transformed::no(node),
+        })
+    });
+    wrapped.map(|wrapped| wrapped.data).map_err(translate)
 }
 
 /// `plan` with every partition sorted by itself: no merge into one stream stands between the cores and the files.
@@ -210,7 +227,8 @@ async fn plan_with(names: &Arc<Names>, state: &SessionState, sql: &str, depth: u
             reference.schema().is_some() || !functions.contains_key(&reference.table().to_lowercase())
         });
     }
-    if references.iter().any(|reference| reference.schema() == Some(INFORMATION_SCHEMA)) {
+    let lists = |reference: &TableReference| reference.schema() == Some(INFORMATION_SCHEMA);
+    if names.around.is_none() && references.iter().any(lists) {
         names.list().await?;
     }
     // Tables are opened side by side; the planner then finds them in the session's memory.
@@ -265,6 +283,7 @@ fn check_table_functions(functions: &HashMap<String, (usize, usize)>, state: &Se
     unknown.sort_by_key(|(_, place)| **place);
     let errors = unknown.into_iter().map(|(name, (line, column))| {
         Error::project(format!("there is no table function `{name}`"))
+            .sqlstate("42883")
             .at(LABEL, *line, *column)
             .hint(suggest::hint(name, &known))
     });
@@ -277,6 +296,7 @@ async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: 
         && catalog != CATALOG
     {
         return Err(Error::project(format!("there is no catalog `{catalog}`"))
+            .sqlstate("3D000")
             .hint(format!("tables are called schema.table; the only catalog is `{CATALOG}`")));
     }
     let table = reference.table();
@@ -286,15 +306,17 @@ async fn check_reference(names: &Arc<Names>, reference: &TableReference, depth: 
             None => Err(unqualified(names, table).await?),
         };
     };
+    let around = names.around.as_ref().is_some_and(|around| depth == 0 && around.has(schema));
+    // SHOW COLUMNS names all tables of the information schema, whether it has them or not.
     if schema == INFORMATION_SCHEMA {
         return Ok(());
     }
     let schemas: Vec<&str> =
         Tier::ALL.iter().map(|tier| tier.as_str()).chain([STAGED, INFORMATION_SCHEMA]).collect();
-    if !schemas.contains(&schema) {
-        return Err(
-            Error::project(format!("there is no schema `{schema}`")).hint(suggest::hint(schema, &schemas))
-        );
+    if !around && !schemas.contains(&schema) {
+        return Err(Error::project(format!("there is no schema `{schema}`"))
+            .sqlstate("3F000")
+            .hint(suggest::hint(schema, &schemas)));
     }
     match names.open(schema, table, depth).await? {
         Some(_) => Ok(()),
@@ -309,6 +331,7 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
             crate::Pin::Version(version) => format!("in version {version}"),
         };
         return Ok(Error::project(format!("there was no table `{schema}.{base}` {when}"))
+            .sqlstate("42P01")
             .hint("`laguna history` lists the releases and their tables"));
     }
     let known: Vec<String> = if schema == STAGED {
@@ -319,7 +342,7 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
             Err(_) => Vec::new(),
         }
     };
-    let error = Error::project(format!("there is no table `{schema}.{table}`"));
+    let error = Error::project(format!("there is no table `{schema}.{table}`")).sqlstate("42P01");
     if let Some(near) = suggest::nearest(table, &known) {
         return Ok(error.hint(format!("did you mean `{schema}.{near}`?")));
     }
@@ -338,7 +361,11 @@ async fn absent(names: &Arc<Names>, schema: &str, table: &str) -> Result<Error> 
 }
 
 async fn unqualified(names: &Arc<Names>, table: &str) -> Result<Error> {
-    let error = Error::project(format!("the table `{table}` lacks its schema"));
+    let message = match names.around {
+        Some(_) => format!("there is no table `{table}`"),
+        None => format!("the table `{table}` lacks its schema"),
+    };
+    let error = Error::project(message).sqlstate("42P01");
     let all = everywhere(names).await?;
     if let Some(name) = all.iter().find(|name| name.table == table) {
         return Ok(error.hint(format!("did you mean `{name}`?")));

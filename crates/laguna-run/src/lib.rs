@@ -18,6 +18,7 @@ pub mod plan;
 pub mod replay;
 pub mod rollback;
 pub mod run;
+pub mod schedule;
 mod tables;
 
 use std::sync::Arc;
@@ -51,10 +52,20 @@ impl Context {
         reporter: Arc<dyn Reporter>,
         stop: CancellationToken,
     ) -> Result<Context> {
+        Context::of(Arc::new(project), clock, reporter, stop).await
+    }
+
+    /// As [`Context::open`], with a project that others hold too.
+    pub async fn of(
+        project: Arc<Project>,
+        clock: Arc<dyn Clock>,
+        reporter: Arc<dyn Reporter>,
+        stop: CancellationToken,
+    ) -> Result<Context> {
         let lake = Lake::open(&project.lake, &project.storage, clock).await?;
         let options = EngineOptions { memory: None, parallel: None };
         let engine = Arc::new(Engine::new(lake, options)?.with_timezone(project.timezone));
-        Ok(Context { project: Arc::new(project), engine, reporter, stop })
+        Ok(Context { project, engine, reporter, stop })
     }
 
     /// The lake.

@@ -3,6 +3,7 @@
 //!
 //! Statements run on threads of their own, so that a heavy one keeps no door from answering.
 
+mod kept;
 mod run;
 
 use std::collections::HashMap;
@@ -13,10 +14,13 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Instant, Result};
-use laguna_query::{Engine, LakeTables, Moment, Session};
+use laguna_query::{Engine, LakeTables, Moment, Session, Surroundings};
+use laguna_store::Handles;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+
+use kept::Answers;
 
 use crate::metrics::Metrics;
 use crate::{Caller, Settings};
@@ -40,6 +44,8 @@ pub struct Ask {
     pub max_rows: Option<u64>,
     /// Ends it.
     pub cancel: CancellationToken,
+    /// What the protocol's clients expect around the lake.
+    pub around: Option<Arc<Surroundings>>,
 }
 
 impl Ask {
@@ -54,6 +60,7 @@ impl Ask {
             timeout: None,
             max_rows: None,
             cancel: CancellationToken::new(),
+            around: None,
         }
     }
 }
@@ -114,6 +121,10 @@ pub struct Desk {
 
 struct Inner {
     engine: Engine,
+    /// What of the lake is kept open.
+    handles: Arc<Handles>,
+    /// Answers that are kept; `None` where none are.
+    answers: Option<Answers>,
     timeout: Duration,
     max_rows: Option<u64>,
     slots: Arc<Semaphore>,
@@ -155,6 +166,8 @@ impl Desk {
             .map_err(|error| Error::storage("the system gives no threads").caused_by(error))?;
         Ok(Desk {
             inner: Arc::new(Inner {
+                handles: Arc::new(Handles::new(engine.lake().clone())),
+                answers: (settings.cache > 0).then(|| Answers::new(settings.cache)),
                 engine,
                 timeout: settings.timeout,
                 max_rows: settings.max_rows,
@@ -181,10 +194,21 @@ impl Desk {
 
     /// Plans a statement without running it.
     pub async fn prepare(&self, caller: &Arc<Caller>, sql: &str, moment: &Moment) -> Result<Prepared> {
+        self.prepare_in(caller, sql, moment, None).await
+    }
+
+    /// Plans a statement as [`Desk::prepare`] does, with what is around the lake.
+    pub async fn prepare_in(
+        &self,
+        caller: &Arc<Caller>,
+        sql: &str,
+        moment: &Moment,
+        around: Option<Arc<Surroundings>>,
+    ) -> Result<Prepared> {
         let (inner, caller, sql, moment) =
             (self.inner.clone(), caller.clone(), sql.to_string(), moment.clone());
         run::on(&self.inner, async move {
-            let (session, _) = inner.session(&caller, &moment).await?;
+            let (session, _) = inner.session_in(&caller, &moment, around).await?;
             let plan = session.plan(&sql).await?;
             let schema = Arc::new(plan.schema().as_arrow().clone());
             let types = plan.get_parameter_types().map_err(laguna_query::translate)?;
@@ -209,6 +233,12 @@ impl Desk {
         self.inner.session(caller, moment).await.map(|(session, _)| session)
     }
 
+    /// Opens what a new release has changed, before anybody asks for it.
+    pub async fn refresh(&self) -> Result<()> {
+        let handles = self.inner.handles.clone();
+        run::on(&self.inner, async move { handles.refresh().await }).await
+    }
+
     /// Waits until no statement runs.
     pub async fn idle(&self) {
         let mut active = self.inner.active.subscribe();
@@ -223,15 +253,27 @@ impl Desk {
 }
 
 impl Inner {
-    async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Option<u64>)> {
+    async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Arc<LakeTables>)> {
+        self.session_in(caller, moment, None).await
+    }
+
+    async fn session_in(
+        &self,
+        caller: &Caller,
+        moment: &Moment,
+        around: Option<Arc<Surroundings>>,
+    ) -> Result<(Session, Arc<LakeTables>)> {
         let lake = self.engine.lake();
-        let tables = LakeTables::at(lake, moment.clone()).await?;
-        let release = tables.release().map(|release| release.number);
+        let tables = Arc::new(LakeTables::of(self.handles.clone(), moment.clone()).await?);
         let now = match moment {
             Moment::AsOf(at) => *at,
             _ => lake.clock().now(),
         };
-        Ok((self.engine.session_for(Arc::new(tables), now, &caller.access), release))
+        let session = match around {
+            Some(around) => self.engine.session_in(tables.clone(), now, &caller.access, around),
+            None => self.engine.session_for(tables.clone(), now, &caller.access),
+        };
+        Ok((session, tables))
     }
 
     /// Where statements of this role wait for each other; `None` without a limit.

@@ -6,6 +6,7 @@
 mod oidc;
 pub mod scram;
 mod secret;
+mod state;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -13,7 +14,7 @@ mod throttle;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use laguna_base::settings::UserSettings;
@@ -29,7 +30,8 @@ use crate::{Caller, Limits};
 use oidc::{Oidc, Refusal};
 use scram::ScramVerifier;
 pub use secret::hash_secret;
-use secret::{Hash, Hashing, Key, Secret};
+use secret::{Hashing, Key, Secret};
+use state::State;
 use throttle::Throttle;
 
 /// The role that reads everything.
@@ -59,7 +61,7 @@ pub struct Identities {
 }
 
 struct Inner {
-    state: RwLock<Arc<State>>,
+    state: Arc<State>,
     key: Arc<Key>,
     clock: Arc<dyn Clock>,
     throttle: Throttle,
@@ -71,27 +73,6 @@ struct Inner {
 struct Remembered {
     caller: Arc<Caller>,
     until: Instant,
-}
-
-/// What the settings say; replaced as a whole.
-struct State {
-    /// Part of what is remembered, so that nothing outlives the settings that it was right by.
-    generation: u64,
-    anonymous: Option<Arc<Caller>>,
-    users: BTreeMap<String, User>,
-    /// Tokens of users, and whose they are in the same order.
-    tokens: Arc<Vec<Arc<Secret>>>,
-    owners: Vec<Arc<Caller>>,
-    roles: BTreeMap<String, (Access, Limits)>,
-    oidc: Option<Arc<Oidc>>,
-    /// Is compared with where there is no such user.
-    nobody: Arc<Hash>,
-}
-
-struct User {
-    caller: Arc<Caller>,
-    /// The password; the token of users without one.
-    secret: Arc<Secret>,
 }
 
 impl Identities {
@@ -111,9 +92,9 @@ impl Identities {
         clock: Arc<dyn Clock>,
     ) -> Result<Identities> {
         let key = Arc::new(Key::random()?);
-        let state = State::new(0, users, oidc, roles, &key, &clock)?;
+        let state = State::new(users, oidc, roles, &key, &clock)?;
         let inner = Inner {
-            state: RwLock::new(Arc::new(state)),
+            state: Arc::new(state),
             key,
             throttle: Throttle::new(clock.clone()),
             clock,
@@ -123,27 +104,6 @@ impl Identities {
         let identities = Identities { inner: Arc::new(inner), door: "", metrics: None, record: None };
         identities.prepare();
         Ok(identities)
-    }
-
-    /// Takes other settings from now on. When they are wrong the old ones stay.
-    pub fn reload(
-        &self,
-        users: &BTreeMap<String, UserSettings>,
-        oidc: Option<&OidcSettings>,
-        roles: &BTreeMap<String, (Access, Limits)>,
-    ) -> Result<()> {
-        let Inner { key, clock, .. } = &*self.inner;
-        let generation = self.state().generation + 1;
-        let state = State::new(generation, users, oidc, roles, key, clock)?;
-        if state.anonymous.is_some() != self.state().anonymous.is_some() {
-            return Err(Error::project("the first user came or the last one went").hint(
-                "start `laguna serve` anew: it decides at its start whether other machines may reach it",
-            ));
-        }
-        *self.inner.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
-        self.inner.memory.clear();
-        self.prepare();
-        Ok(())
     }
 
     /// The same identities, which count and record whom they refuse.
@@ -166,18 +126,20 @@ impl Identities {
     }
 
     /// The caller with this name and password. `from` is where the attempt comes from, for throttling. A user without a
-    /// password gives the token in its place, and the user [`TOKEN`] any bearer token.
+    /// password gives the token in its place, the user [`TOKEN`] any bearer token, and whom the settings do not name a
+    /// token of the OpenID provider.
     pub async fn password(&self, user: &str, password: &str, from: IpAddr) -> Result<Arc<Caller>> {
         let state = self.state();
         if let Some(anonymous) = &state.anonymous {
             return Ok(anonymous.clone());
         }
-        if user == TOKEN {
+        let is_vouched = || state.oidc.is_some() && !state.users.contains_key(user) && oidc::is_jwt(password);
+        if user == TOKEN || is_vouched() {
             return self.token(password, from).await;
         }
         // The name comes before the memory: else guessing at what is remembered would be free.
         self.wait(self.inner.throttle.pair(user, from))?;
-        let place = self.place(&state, user, password);
+        let place = self.place(user, password);
         if let Some(caller) = self.remembered(&place) {
             self.inner.throttle.succeeded(user, from);
             return Ok(caller);
@@ -208,7 +170,7 @@ impl Identities {
             return Ok(anonymous.clone());
         }
         // Tokens have no name to guess at, and are too long to be guessed: who is remembered need not wait for who errs.
-        let place = self.place(&state, "", token);
+        let place = self.place("", token);
         if let Some(caller) = self.remembered(&place) {
             return Ok(caller);
         }
@@ -247,7 +209,10 @@ impl Identities {
             Some((user, password)) if scheme.eq_ignore_ascii_case("basic") => {
                 self.password(user, password, from).await
             }
-            _ => Err(refused()),
+            _ => {
+                self.tell("", "the login cannot be read");
+                Err(refused())
+            }
         }
     }
 
@@ -260,9 +225,11 @@ impl Identities {
         if user == TOKEN {
             return None;
         }
-        match self.state().users.get(user) {
+        let state = self.state();
+        match state.users.get(user) {
             Some(known) => known.secret.scram().cloned(),
-            None => Some(scram::stand_in(&self.inner.key, user)),
+            // As everybody else, where nobody has a plain password.
+            None => state.has_scram().then(|| scram::stand_in(&self.inner.key, user)),
         }
     }
 
@@ -348,8 +315,8 @@ impl Identities {
         }
     }
 
-    /// Counts and records that somebody was refused. Who has to wait is counted only, so that guessing fills no record.
-    fn tell(&self, user: &str, message: &str) {
+    /// Counts and records that somebody was refused, here or by the door itself. Who has to wait is counted only, so that guessing fills no record.
+    pub(crate) fn tell(&self, user: &str, message: &str) {
         self.count();
         let Some(record) = &self.record else { return };
         // Who listens may have gone while the server stops.
@@ -370,13 +337,12 @@ impl Identities {
     }
 
     fn state(&self) -> Arc<State> {
-        self.inner.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.state.clone()
     }
 
     /// Where a right secret is remembered.
-    fn place(&self, state: &State, user: &str, secret: &str) -> [u8; 32] {
-        let generation = state.generation.to_le_bytes();
-        self.inner.key.derive(&[b"remembered", &generation, user.as_bytes(), secret.as_bytes()])
+    fn place(&self, user: &str, secret: &str) -> [u8; 32] {
+        self.inner.key.derive(&[b"remembered", user.as_bytes(), secret.as_bytes()])
     }
 
     fn remembered(&self, place: &[u8; 32]) -> Option<Arc<Caller>> {
@@ -422,93 +388,6 @@ impl Identities {
 impl fmt::Debug for Identities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identities").field("door", &self.door).finish_non_exhaustive()
-    }
-}
-
-impl State {
-    fn new(
-        generation: u64,
-        users: &BTreeMap<String, UserSettings>,
-        oidc: Option<&OidcSettings>,
-        roles: &BTreeMap<String, (Access, Limits)>,
-        key: &Arc<Key>,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<State> {
-        let mut state = State {
-            generation,
-            anonymous: None,
-            users: BTreeMap::new(),
-            tokens: Arc::default(),
-            owners: Vec::new(),
-            roles: roles.clone(),
-            oidc: None,
-            nobody: Arc::new(Hash::stand_in(key)),
-        };
-        if users.is_empty() && oidc.is_none() {
-            state.anonymous = Some(Arc::new(Caller {
-                user: "anonymous".to_string(),
-                role: ADMIN.to_string(),
-                access: Access::everything(),
-                limits: Limits::default(),
-            }));
-            return Ok(state);
-        }
-        let mut tokens = Vec::new();
-        for (name, settings) in users {
-            let whose = format!("the user `{name}`");
-            let about = |error: Error| {
-                let hint = error.hint_text().unwrap_or_default();
-                Error::project(format!("{whose}: {}", error.message())).hint(hint)
-            };
-            if name == TOKEN || name.is_empty() {
-                return Err(Error::project(format!("no user can be named `{name}`"))
-                    .hint(format!("who logs in as `{TOKEN}` gives a bearer token as the password")));
-            }
-            let (access, limits) = state.role(&settings.role, &whose)?;
-            let caller = Arc::new(Caller { user: name.clone(), role: settings.role.clone(), access, limits });
-            // One salt for all tokens: a bearer token names nobody, so it is compared with all of them.
-            let salt = |what: &[u8], of: &str| {
-                let bytes = key.derive(&[what, of.as_bytes()]);
-                std::array::from_fn(|place| bytes[place])
-            };
-            let token = settings.token.as_deref();
-            let token = token.map(|text| Secret::new(text, salt(b"token salt", ""), None)).transpose();
-            let token = token.map_err(about)?.map(Arc::new);
-            let password = settings.password.as_deref();
-            let password = password
-                .map(|text| Secret::new(text, salt(b"password salt", name), Some(scram::salt(key, name))));
-            let password = password.transpose().map_err(about)?.map(Arc::new);
-            if let Some(token) = &token {
-                tokens.push(token.clone());
-                state.owners.push(caller.clone());
-            }
-            let Some(secret) = password.or(token) else {
-                return Err(Error::project(format!("the user `{name}` has neither password nor token"))
-                    .hint("write password: \"{{ env('NAME') }}\""));
-            };
-            state.users.insert(name.clone(), User { caller, secret });
-        }
-        state.tokens = Arc::new(tokens);
-        if let Some(settings) = oidc {
-            for (group, role) in &settings.groups {
-                state.role(role, &format!("the group `{group}`"))?;
-            }
-            state.oidc = Some(Arc::new(Oidc::new(settings, clock.clone())?));
-        }
-        Ok(state)
-    }
-
-    /// What a role may read and use.
-    fn role(&self, role: &str, whose: &str) -> Result<(Access, Limits)> {
-        match (self.roles.get(role), role) {
-            (Some((access, limits)), _) => Ok((access.clone(), *limits)),
-            (None, ADMIN) => Ok((Access::everything(), Limits::default())),
-            (None, role) => {
-                let known: Vec<&str> = self.roles.keys().map(String::as_str).chain([ADMIN]).collect();
-                Err(Error::project(format!("{whose} has the role `{role}`, which there is not"))
-                    .hint(laguna_base::suggest::hint(role, &known)))
-            }
-        }
     }
 }
 

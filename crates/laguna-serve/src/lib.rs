@@ -7,8 +7,11 @@ pub mod audit;
 pub mod caller;
 pub mod desk;
 pub mod door;
+pub mod http;
 pub mod identity;
 pub mod metrics;
+pub mod pages;
+pub mod postgres;
 pub mod server;
 pub mod settings;
 mod tls;
@@ -25,5 +28,5 @@ use std::sync::Arc;
 
 /// Every door, in the order in which they are told.
 pub fn doors() -> Vec<Arc<dyn Door>> {
-    vec![]
+    vec![Arc::new(postgres::Postgres), Arc::new(http::Http)]
 }

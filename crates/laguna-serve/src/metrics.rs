@@ -50,6 +50,8 @@ pub struct Metrics {
     pub unrecorded: Counter,
     /// Background tasks that died and were started again.
     pub restarts: Counter,
+    /// Requests whose handler died.
+    pub panics: Counter,
     registry: std::sync::Arc<Registry>,
 }
 
@@ -84,6 +86,8 @@ impl Default for Metrics {
         );
         let restarts = Counter::default();
         registry.register("restarts", "background tasks that died and were started again", restarts.clone());
+        let panics = Counter::default();
+        registry.register("panics", "requests whose handler died", panics.clone());
         Metrics {
             statements,
             seconds,
@@ -97,6 +101,7 @@ impl Default for Metrics {
             refused,
             unrecorded,
             restarts,
+            panics,
             registry: std::sync::Arc::new(registry),
         }
     }

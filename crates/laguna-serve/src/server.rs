@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use laguna_base::{Error, Result};
+use laguna_base::{Error, ErrorKind, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,9 @@ use crate::{Core, Door, Settings};
 
 /// How long doors may take to end their connections once nothing runs any more.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How often a new release is looked for before anybody asks.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// Doors that listen, before anybody is let in.
 pub struct Server {
@@ -63,6 +66,7 @@ impl Server {
                 }
             });
         }
+        let refreshing = tokio::spawn(refresh(self.core.clone()));
         let mut outcome = Ok(());
         tokio::select! {
             () = stop.cancelled() => {}
@@ -77,11 +81,27 @@ impl Server {
                 stop.cancel();
             }
         }
+        refreshing.abort();
         let desk = &self.core.desk;
         if tokio::time::timeout(self.grace, desk.idle()).await.is_err() {
             desk.end();
         }
         let _ = tokio::time::timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
         outcome
+    }
+}
+
+/// Looks for new releases for as long as it is let. A look that fails is told once, one that dies is counted.
+async fn refresh(core: Arc<Core>) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        let outcome = core.desk.refresh().await;
+        match &outcome {
+            Err(error) if error.kind() == ErrorKind::Internal => drop(core.metrics.restarts.inc()),
+            Err(error) if !failing => tracing::warn!(%error, "the newest release cannot be read"),
+            _ => {}
+        }
+        failing = outcome.is_err();
     }
 }

@@ -7,6 +7,7 @@ pub mod commit;
 pub mod content;
 mod durable;
 pub mod forget;
+pub mod handles;
 pub mod kill_point;
 pub mod lake;
 pub mod landed;
@@ -30,6 +31,7 @@ pub mod types;
 pub mod writer;
 
 pub use commit::CommitNote;
+pub use handles::Handles;
 pub use lake::Lake;
 pub use release::{Release, ReleasedTable};
 pub use snapshot::{DataFile, Snapshot};

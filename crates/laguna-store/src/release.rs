@@ -112,6 +112,11 @@ pub struct CheckSummary {
     pub failed: u32,
 }
 
+/// Where the record of a release lies.
+pub(crate) fn path_of(number: u64) -> object_store::path::Path {
+    record::path(number)
+}
+
 impl Lake {
     /// The newest release; `None` before the first.
     pub async fn release(&self) -> Result<Option<Release>> {

@@ -120,13 +120,6 @@ fn one(
             "order",
         ));
     }
-    if settings.schedule.is_some() {
-        warnings.push(at(
-            Error::project("`schedule` has no effect in this version")
-                .hint("start `laguna run` from cron meanwhile"),
-            "schedule",
-        ));
-    }
     if errors.is_empty() {
         Ok(Dataset { name: name.clone(), file: file.path.clone(), settings })
     } else {

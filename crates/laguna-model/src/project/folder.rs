@@ -1,6 +1,7 @@
 //! Reading a project's files from disk: its own folders first, then whatever else belongs to its code.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -90,6 +91,25 @@ pub(super) fn read_project(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         walk(dir, folder, DEPTH, &|_| true, &keep, &mut paths)?;
     }
     read(dir, &paths)
+}
+
+/// A number that changes when a file of the project's own folders, or one of `others`, comes, goes or is written.
+pub(super) fn stamp<'a>(dir: &Path, others: impl Iterator<Item = &'a String>) -> u64 {
+    let mut paths = vec![PROJECT_FILE.to_string()];
+    for folder in FOLDERS {
+        // A folder that cannot be read counts as an empty one: loading will say what is wrong.
+        let _ = walk(dir, folder, DEPTH, &|_| true, &|path, _| is_code(path), &mut paths);
+    }
+    paths.extend(others.cloned());
+    paths.sort();
+    paths.dedup();
+    let mut hasher = std::hash::DefaultHasher::new();
+    for path in paths {
+        let about = std::fs::metadata(dir.join(&path)).ok();
+        let about = about.map(|about| (about.len(), about.modified().ok()));
+        (path, about).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// `files` and the other files of the project's code: small texts outside the lake, the data and hidden folders.

@@ -1,4 +1,4 @@
-//! What `laguna serve` needs of `laguna.yml`: doors, users and the schedule, with their secrets. Resolved apart from the rest,
+//! What `laguna serve` needs of `laguna.yml`: doors and users, with their secrets. Resolved apart from the rest,
 //! so that a run needs no password of a user.
 
 use std::collections::BTreeMap;
@@ -20,8 +20,6 @@ pub struct Service {
     pub serve: ServeSettings,
     /// Who may log in.
     pub users: BTreeMap<String, UserSettings>,
-    /// When the project runs, as a cron expression.
-    pub schedule: Option<String>,
 }
 
 impl Project {
@@ -54,9 +52,7 @@ impl Project {
                 Ok((name.clone(), user))
             })
             .collect::<Result<_>>()?;
-        let schedule = settings.schedule.as_deref().map(|schedule| renderer.text(schedule));
-        let schedule = schedule.transpose().map_err(|error| place("schedule", error))?;
-        Ok(Service { serve, users, schedule })
+        Ok(Service { serve, users })
     }
 }
 

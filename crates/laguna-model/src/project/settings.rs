@@ -19,6 +19,7 @@ pub(super) struct Resolved {
     pub(super) lake: String,
     pub(super) storage: BTreeMap<String, String>,
     pub(super) timezone: Tz,
+    pub(super) schedule: Option<String>,
     pub(super) parallel: usize,
     pub(super) retries: Retries,
     pub(super) release: ReleaseRule,
@@ -79,6 +80,7 @@ pub(super) fn resolve(
     let storage: BTreeMap<String, String> =
         settings.storage.iter().map(|(key, value)| (key.clone(), rendered(key, value))).collect();
     let timezone = settings.timezone.as_deref().map(|zone| rendered("timezone", zone));
+    let schedule = settings.schedule.as_deref().map(|schedule| rendered("schedule", schedule));
 
     // A template that failed is an error already.
     let lake = match unrendered {
@@ -132,6 +134,7 @@ pub(super) fn resolve(
         lake,
         storage,
         timezone,
+        schedule: schedule.filter(|schedule| !schedule.is_empty()),
         parallel: settings.parallel.unwrap_or(cores).max(1),
         retries: settings.retries,
         release: settings.release,

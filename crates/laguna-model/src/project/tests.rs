@@ -255,8 +255,8 @@ fn settings_of_the_project_are_checked() {
         let shown = format!("{error}; {}", error.hint_text().unwrap_or_default());
         assert!(shown.starts_with(expected), "{text}: {shown}");
     }
-    let warned = project("schedule: \"0 6 * * *\"").unwrap();
-    assert_eq!(warned.warnings[0].to_string(), "laguna.yml:1:1: `schedule` has no effect in this version");
+    let warned = project("python: python3").unwrap();
+    assert_eq!(warned.warnings[0].to_string(), "laguna.yml:1:1: `python` has no effect in this version");
 }
 
 #[test]

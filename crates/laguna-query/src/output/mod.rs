@@ -9,7 +9,7 @@ mod values;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
@@ -83,6 +83,28 @@ pub struct Layout {
     pub width: Option<u16>,
 }
 
+/// The values of a batch as the text of [`Format::Csv`], column by column; `None` is null.
+pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for array in batch.columns() {
+        let encoder = encoder(array.as_ref(), Style::Text).map_err(|error| match Trouble::from(error) {
+            Trouble::Error(error) => error,
+            Trouble::Closed => Error::internal("memory was closed"),
+        })?;
+        let mut bytes = Vec::new();
+        let value = |row| {
+            if encoder.is_null(row) {
+                return None;
+            }
+            bytes.clear();
+            encoder.write(row, &mut bytes);
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        columns.push((0..batch.num_rows()).map(value).collect());
+    }
+    Ok(columns)
+}
+
 /// Writes the rows of `stream` to `out` and returns how many there were.
 pub async fn write(
     mut stream: SendableRecordBatchStream,
@@ -104,6 +126,24 @@ pub async fn write(
         Ok(()) | Err(Trouble::Closed) => Ok(rows),
         Err(Trouble::Error(error)) => Err(error),
     }
+}
+
+/// The values of an array as JSON texts; null stays null.
+pub fn json_texts(array: &ArrayRef) -> Result<StringArray> {
+    let encoder =
+        values::encoder(array, values::Style::Json).map_err(|error| crate::translate(error.into()))?;
+    let mut text = Vec::new();
+    let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
+    for row in 0..array.len() {
+        if encoder.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        text.clear();
+        encoder.write(row, &mut text);
+        texts.append_value(String::from_utf8_lossy(&text));
+    }
+    Ok(texts.finish())
 }
 
 /// Why writing ended early.

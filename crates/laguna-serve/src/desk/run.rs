@@ -9,9 +9,11 @@ use datafusion::common::ParamValues;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use laguna_base::{Error, Instant, Result};
-use laguna_query::{QueryResult, errors, translate};
+use laguna_query::{QueryResult, errors, is_repeatable, translate};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::kept::Question;
 use super::{Answer, Ask, Inner, QueryRecord};
 use crate::metrics::{ByDoor, Statement};
 
@@ -45,7 +47,10 @@ pub(super) async fn answer(inner: &Arc<Inner>, ask: Ask) -> Result<Answer> {
     let (header, columns) = oneshot::channel::<Result<Header>>();
     let (batches, mut received) = mpsc::channel::<Result<Option<RecordBatch>>>(AHEAD);
     let Some(runtime) = &inner.work.0 else { return Err(died()) };
-    let task = Task::new(inner.clone(), ask);
+    let mut task = Task::new(inner.clone(), ask);
+    if let Some(answer) = task.kept().await {
+        return Ok(answer);
+    }
     let running = runtime.spawn(task.run(header, batches));
     let (schema, release) = match columns.await {
         Ok(header) => header?,
@@ -94,6 +99,10 @@ struct Task {
     error: Option<(&'static str, String)>,
     /// Set when the end is one that was meant.
     ended: bool,
+    /// Set when the rows are those of an earlier answer.
+    cached: bool,
+    /// What an answer is kept under; `None` where none are kept.
+    question: Option<Question>,
 }
 
 impl Task {
@@ -101,7 +110,49 @@ impl Task {
         inner.active.send_modify(|active| *active += 1);
         let started = inner.engine.lake().clock().now();
         let stopwatch = Stopwatch::now();
-        Task { inner, ask, started, stopwatch, release: None, rows: 0, bytes: 0, error: None, ended: false }
+        let question = inner.answers.as_ref().map(|_| Question::of(&ask));
+        Task {
+            inner,
+            ask,
+            started,
+            stopwatch,
+            release: None,
+            rows: 0,
+            bytes: 0,
+            error: None,
+            ended: false,
+            cached: false,
+            question,
+        }
+    }
+
+    /// The answer that was given before, where it still holds.
+    async fn kept(&mut self) -> Option<Answer> {
+        let (answers, question) = (self.inner.answers.as_ref()?, self.question.as_ref()?);
+        let found = match answers.find(question, &self.ask.moment, &self.inner.handles).await {
+            Ok(found) => found,
+            // The statement itself will say what is wrong.
+            Err(_) => None,
+        };
+        let Some(kept) = found.filter(|kept| self.most().is_none_or(|most| kept.rows <= most)) else {
+            self.inner.metrics.cache_misses.inc();
+            return None;
+        };
+        self.inner.metrics.cache_hits.inc();
+        (self.rows, self.bytes, self.release) = (kept.rows, kept.bytes, kept.release);
+        (self.ended, self.cached) = (true, true);
+        let rows = stream::iter(kept.batches.clone().into_iter().map(Ok));
+        Some(Answer {
+            schema: kept.schema.clone(),
+            release: kept.release,
+            rows: Box::pin(RecordBatchStreamAdapter::new(kept.schema.clone(), rows)),
+        })
+    }
+
+    /// Rows that the statement may answer with.
+    fn most(&self) -> Option<u64> {
+        let limits = [self.ask.caller.limits.max_rows, self.inner.max_rows, self.ask.max_rows];
+        limits.into_iter().flatten().min()
     }
 
     async fn run(mut self, header: oneshot::Sender<Result<Header>>, batches: Batches) {
@@ -139,19 +190,23 @@ impl Task {
         let _turn = self.turn().await?;
         self.inner.metrics.running.inc();
         let _running = Running(self.inner.clone());
-        let (session, release) = self.inner.session(&self.ask.caller, &self.ask.moment).await?;
+        let newest = self.inner.handles.release().await?.map(|release| release.number);
+        let (session, tables) =
+            self.inner.session_in(&self.ask.caller, &self.ask.moment, self.ask.around.clone()).await?;
+        let release = tables.release().map(|release| release.number);
         self.release = release;
         let mut plan = session.plan(&self.ask.sql).await?;
         if !self.ask.params.is_empty() {
             let params = ParamValues::from(self.ask.params.clone());
             plan = plan.with_param_values(params).map_err(translate)?;
         }
+        let question = self.question.take().filter(|_| is_repeatable(&plan));
+        let mut keep = question.is_some().then(Vec::new);
         let QueryResult { schema, mut stream, .. } = session.execute_plan(&plan).await?;
         if let Some(header) = header.take() {
-            let _ = header.send(Ok((schema, release)));
+            let _ = header.send(Ok((schema.clone(), release)));
         }
-        let limits = [self.ask.caller.limits.max_rows, self.inner.max_rows, self.ask.max_rows];
-        let most = limits.into_iter().flatten().min();
+        let most = self.most();
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(translate)?;
             self.rows += batch.num_rows() as u64;
@@ -162,8 +217,21 @@ impl Task {
                     .sqlstate("54000")
                     .hint("add LIMIT, or aggregate"));
             }
+            if let (Some(kept), Some(answers)) = (&mut keep, &self.inner.answers) {
+                kept.push(batch.clone());
+                if self.bytes > answers.largest() {
+                    keep = None;
+                }
+            }
             if batch.num_rows() > 0 && batches.send(Ok(Some(batch))).await.is_err() {
                 return Err(cancelled());
+            }
+        }
+        if let (Some(kept), Some(question), Some(answers)) = (keep, question, &self.inner.answers) {
+            let reads = tables.reads();
+            if !reads.fleeting {
+                answers.keep(question, schema, kept, newest, (&tables, reads));
+                self.inner.metrics.cache_bytes.set(answers.bytes() as i64);
             }
         }
         batches.send(Ok(None)).await.map_err(|_| cancelled())
@@ -171,14 +239,12 @@ impl Task {
 
     /// Waits until the statement may run.
     async fn turn(&self) -> Result<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)> {
-        let waiting = &self.inner.metrics.waiting;
-        waiting.inc();
+        let _waiting = Waiting::new(&self.inner.metrics.waiting);
         let role = match self.inner.role_slots(&self.ask.caller) {
             Some(slots) => Some(acquire(slots).await),
             None => None,
         };
         let all = acquire(self.inner.slots.clone()).await;
-        waiting.dec();
         Ok((all?, role.transpose()?))
     }
 }
@@ -189,6 +255,22 @@ async fn acquire(slots: Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
 
 fn cancelled() -> Error {
     Error::new(laguna_base::ErrorKind::Interrupted, "the statement was cancelled").sqlstate("57014")
+}
+
+/// Counts what waits, however its waiting ends.
+struct Waiting<'a>(&'a Gauge);
+
+impl<'a> Waiting<'a> {
+    fn new(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Waiting(gauge)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 struct Running(Arc<Inner>);
@@ -225,7 +307,7 @@ impl Drop for Task {
                 seconds,
                 outcome,
                 message: self.error.take().map(|(_, message)| message),
-                cached: false,
+                cached: self.cached,
             });
         }
         self.inner.active.send_modify(|active| *active -= 1);

@@ -190,6 +190,11 @@ impl Secret {
         Some(verifier)
     }
 
+    /// Whether [`Secret::scram`] gives something.
+    pub(super) fn has_scram(&self) -> bool {
+        self.scram.is_some()
+    }
+
     fn plain(&self) -> Zeroizing<String> {
         self.plain.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
     }

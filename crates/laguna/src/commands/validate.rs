@@ -10,6 +10,7 @@ use crate::printer::Printer;
 /// Loads everything; an error lists all that is wrong.
 pub fn execute(_: &ValidateArgs, global: &Global, printer: &Printer) -> Result<u8> {
     let project = load(global, printer)?;
+    laguna_run::schedule::Schedule::of(&project)?;
     let mut warnings: Vec<String> = project.warnings.iter().map(|warning| warning.to_string()).collect();
     for dataset in project.datasets.values() {
         let found = laguna_ingest::discover(&project.dir, &dataset.settings.source).map_err(|error| {

@@ -1,5 +1,6 @@
 //! End-to-end tests of the command line.
 
+mod browser;
 mod building;
 mod check;
 mod forget;
@@ -9,8 +10,11 @@ mod kill;
 mod kit;
 mod landing;
 mod maintain;
+mod pages;
+mod postgres;
 mod reference;
 mod replay;
+mod serve;
 mod servers;
 mod small;
 mod stores;

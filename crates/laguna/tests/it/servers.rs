@@ -310,7 +310,7 @@ fn kept() -> PathBuf {
 }
 
 /// The program of a server, installed by `make` when it is missing; one process installs at a time.
-fn install(name: &str, program: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Option<PathBuf> {
+pub fn install(name: &str, program: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Option<PathBuf> {
     let folder = kept().join(name);
     std::fs::create_dir_all(kept()).unwrap();
     let lock = File::create(kept().join(format!("{name}.lock"))).unwrap();
@@ -325,7 +325,8 @@ fn install(name: &str, program: &str, make: impl FnOnce(&Path) -> Result<(), Str
     Some(program)
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs a command that must succeed; what it said last is the error.
+pub fn run(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Ok(()),

@@ -1,0 +1,120 @@
+//! What the clients of a protocol expect around the lake: further schemas, functions and types, and a path along which
+//! unqualified names are looked for.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::Result as EngineResult;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::planner::TypePlanner;
+use laguna_base::{Result, TableName, Tier};
+
+use crate::catalog::Names;
+
+/// Schemas beside the lake's, as `pg_catalog`.
+pub trait Schemas: Send + Sync + fmt::Debug {
+    /// Whether there is a schema of this name. One called `information_schema` takes the place of the engine's.
+    fn has(&self, schema: &str) -> bool;
+
+    /// One of their tables; what it shows of the lake it asks `listing`, when it is scanned.
+    fn table(&self, schema: &str, table: &str, listing: &Listing) -> Option<Arc<dyn TableProvider>>;
+}
+
+/// What is around the lake in every session of one protocol. Built once.
+#[derive(Debug)]
+pub struct World {
+    schemas: Arc<dyn Schemas>,
+    functions: Vec<Arc<ScalarUDF>>,
+    types: Arc<dyn TypePlanner>,
+    base: OnceLock<Arc<SessionState>>,
+}
+
+impl World {
+    /// A world of these schemas, functions and names of types.
+    pub fn new(
+        schemas: Arc<dyn Schemas>,
+        functions: Vec<ScalarUDF>,
+        types: Arc<dyn TypePlanner>,
+    ) -> Arc<World> {
+        let functions = functions.into_iter().map(Arc::new).collect();
+        Arc::new(World { schemas, functions, types, base: OnceLock::new() })
+    }
+
+    /// The engine's state with what this world adds: assembled once, so that sessions only clone it.
+    pub(crate) fn base(&self, engine: &Arc<SessionState>) -> Arc<SessionState> {
+        self.base.get_or_init(|| Arc::new(self.assemble(engine))).clone()
+    }
+
+    fn assemble(&self, engine: &Arc<SessionState>) -> SessionState {
+        let mut functions: Vec<Arc<ScalarUDF>> = engine.scalar_functions().values().cloned().collect();
+        functions.extend(self.functions.iter().cloned());
+        let config = engine.config().clone().with_information_schema(false);
+        SessionStateBuilder::new_from_existing(engine.as_ref().clone())
+            .with_config(config)
+            .with_scalar_functions(functions)
+            .with_type_planner(self.types.clone())
+            .build()
+    }
+}
+
+/// The world of one session.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// What is around.
+    pub world: Arc<World>,
+    /// Schemas in which unqualified names are looked for, in this order.
+    pub search_path: Vec<String>,
+}
+
+impl Surroundings {
+    pub(crate) fn has(&self, schema: &str) -> bool {
+        self.world.schemas.has(schema)
+    }
+
+    pub(crate) fn table(
+        &self,
+        schema: &str,
+        table: &str,
+        listing: &Listing,
+    ) -> Option<Arc<dyn TableProvider>> {
+        self.world.schemas.table(schema, table, listing)
+    }
+}
+
+/// The lake as the reader of a session may list it.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    pub(crate) names: Arc<Names>,
+}
+
+impl Listing {
+    /// The tables of one tier, and which of them are views.
+    pub async fn tables(&self, tier: Tier) -> EngineResult<Vec<(TableName, bool)>> {
+        self.of(tier).await.map_err(crate::errors::external)
+    }
+
+    async fn of(&self, tier: Tier) -> Result<Vec<(TableName, bool)>> {
+        let mut tables = Vec::new();
+        for table in self.names.tables.names(tier).await? {
+            let Ok(name) = TableName::new(tier, table) else { continue };
+            let is_view = self.names.tables.is_view(&name).await?;
+            tables.push((name, is_view));
+        }
+        Ok(tables)
+    }
+
+    /// The columns of a table; `None` when it is not there, or cannot be opened: one broken table must not spoil the list.
+    pub async fn columns(&self, name: &TableName) -> Option<SchemaRef> {
+        match self.names.open(name.tier.as_str(), &name.table, 0).await {
+            Ok(table) => table.map(|table| table.schema()),
+            Err(error) => {
+                tracing::warn!(table = %name, %error, "a table is left out of the catalog");
+                None
+            }
+        }
+    }
+}

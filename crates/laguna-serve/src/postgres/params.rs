@@ -1,0 +1,236 @@
+//! Parameters of prepared statements: text or binary of the client's types as values of the engine.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
+use bytes::{Buf, Bytes};
+use datafusion::scalar::ScalarValue;
+use laguna_base::{Error, Result};
+
+use super::message::Body;
+use super::types;
+
+/// The value of one parameter. `oid` is the type that the client says, 0 when it leaves that to the statement, which
+/// takes `wanted`.
+pub(super) fn value(
+    bytes: Option<&Bytes>,
+    binary: bool,
+    oid: u32,
+    wanted: Option<&DataType>,
+) -> Result<ScalarValue> {
+    let declared = match oid {
+        0 | 705 => None,
+        oid => types::arrow(oid),
+    };
+    let data_type = declared.or_else(|| wanted.cloned()).unwrap_or(DataType::Utf8);
+    let Some(bytes) = bytes else {
+        return ScalarValue::try_from(&data_type).map_err(laguna_query::translate);
+    };
+    if !binary {
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| invalid("a parameter is not valid UTF-8", "22021"))?;
+        return from_text(text, &data_type);
+    }
+    let oid = if oid == 0 || oid == 705 { types::oid(&data_type) } else { oid };
+    from_binary(bytes.clone(), oid)
+}
+
+fn invalid(message: impl Into<String>, code: &'static str) -> Error {
+    Error::failed(message).sqlstate(code)
+}
+
+/// A value from its text form.
+pub(super) fn from_text(text: &str, data_type: &DataType) -> Result<ScalarValue> {
+    let wrong = || {
+        let code = if data_type.is_temporal() { "22007" } else { "22P02" };
+        invalid(format!("invalid input for type {}: \"{text}\"", name(data_type)), code)
+    };
+    match data_type {
+        DataType::Boolean => match text.trim().to_lowercase().as_str() {
+            "t" | "true" | "y" | "yes" | "on" | "1" => Ok(ScalarValue::Boolean(Some(true))),
+            "f" | "false" | "n" | "no" | "off" | "0" => Ok(ScalarValue::Boolean(Some(false))),
+            _ => Err(wrong()),
+        },
+        DataType::Utf8 | DataType::Null => Ok(ScalarValue::Utf8(Some(text.to_string()))),
+        DataType::Utf8View => Ok(ScalarValue::Utf8View(Some(text.to_string()))),
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => {
+            let hex = text.strip_prefix("\\x").ok_or_else(wrong)?;
+            let pairs = hex.as_bytes().chunks(2);
+            let bytes: Option<Vec<u8>> =
+                pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+            Ok(ScalarValue::Binary(Some(bytes.ok_or_else(wrong)?)))
+        }
+        DataType::List(item) => {
+            let inner =
+                text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}')).ok_or_else(wrong)?;
+            let items = split(inner)
+                .into_iter()
+                .map(|item_text| match item_text {
+                    Some(text) => from_text(&text, item.data_type()),
+                    None => ScalarValue::try_from(item.data_type()).map_err(|_| wrong()),
+                })
+                .collect::<Result<Vec<_>>>()?;
+            Ok(ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type())))
+        }
+        _ => {
+            let scalar =
+                ScalarValue::try_from_string(text.trim().to_string(), data_type).map_err(|_| wrong())?;
+            if scalar.is_null() { Err(wrong()) } else { Ok(scalar) }
+        }
+    }
+}
+
+fn name(data_type: &DataType) -> String {
+    let oid = types::oid(data_type);
+    let known = super::catalog::types().iter().find(|known| known.oid == oid);
+    known.map_or_else(|| "text".to_string(), |known| known.name.to_string())
+}
+
+/// The items of an array's text form; `None` is null.
+fn split(inner: &str) -> Vec<Option<String>> {
+    let mut items = Vec::new();
+    if inner.trim().is_empty() {
+        return items;
+    }
+    let (mut item, mut quoted, mut was_quoted) = (String::new(), false, false);
+    let mut characters = inner.chars();
+    let mut push = |item: &mut String, was_quoted: &mut bool| {
+        let text = std::mem::take(item);
+        let is_null = !std::mem::take(was_quoted) && text.trim().eq_ignore_ascii_case("null");
+        items.push((!is_null).then_some(text));
+    };
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => item.extend(characters.next()),
+            '"' => (quoted, was_quoted) = (!quoted, true),
+            ',' if !quoted => push(&mut item, &mut was_quoted),
+            other => item.push(other),
+        }
+    }
+    push(&mut item, &mut was_quoted);
+    items
+}
+
+fn from_binary(bytes: Bytes, oid: u32) -> Result<ScalarValue> {
+    let short = || invalid("incorrect binary data format in a parameter", "22P03");
+    let length = bytes.len();
+    let mut value = bytes.clone();
+    let need = |wanted: usize| if length == wanted { Ok(()) } else { Err(short()) };
+    const MICROS: i64 = 946_684_800_000_000;
+    Ok(match oid {
+        types::BOOL => {
+            need(1)?;
+            ScalarValue::Boolean(Some(value.get_u8() != 0))
+        }
+        types::INT2 => {
+            need(2)?;
+            ScalarValue::Int16(Some(value.get_i16()))
+        }
+        types::INT4 => {
+            need(4)?;
+            ScalarValue::Int32(Some(value.get_i32()))
+        }
+        types::OID => {
+            need(4)?;
+            ScalarValue::UInt32(Some(value.get_u32()))
+        }
+        types::INT8 => {
+            need(8)?;
+            ScalarValue::Int64(Some(value.get_i64()))
+        }
+        types::FLOAT4 => {
+            need(4)?;
+            ScalarValue::Float32(Some(value.get_f32()))
+        }
+        types::FLOAT8 => {
+            need(8)?;
+            ScalarValue::Float64(Some(value.get_f64()))
+        }
+        types::DATE => {
+            need(4)?;
+            ScalarValue::Date32(Some(value.get_i32().saturating_add(10_957)))
+        }
+        types::TIME => {
+            need(8)?;
+            ScalarValue::Time64Microsecond(Some(value.get_i64()))
+        }
+        types::TIMESTAMP => {
+            need(8)?;
+            ScalarValue::TimestampMicrosecond(Some(value.get_i64().saturating_add(MICROS)), None)
+        }
+        types::TIMESTAMPTZ => {
+            need(8)?;
+            ScalarValue::TimestampMicrosecond(
+                Some(value.get_i64().saturating_add(MICROS)),
+                Some("UTC".into()),
+            )
+        }
+        types::INTERVAL => {
+            need(16)?;
+            let nanoseconds = value.get_i64().saturating_mul(1000);
+            let (days, months) = (value.get_i32(), value.get_i32());
+            ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months, days, nanoseconds }))
+        }
+        types::NUMERIC => numeric(Body(value))?,
+        types::BYTEA => ScalarValue::Binary(Some(bytes.to_vec())),
+        2950 if length == 16 => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+            ScalarValue::Utf8(Some(parts.join("-")))
+        }
+        _ if types::element_of(oid).is_some() || oid == 1015 => array(Body(value), oid)?,
+        _ => {
+            let bytes = if oid == 3802 && bytes.first() == Some(&1) { bytes.slice(1..) } else { bytes };
+            let text = std::str::from_utf8(&bytes)
+                .map_err(|_| invalid("a parameter is not valid UTF-8", "22021"))?;
+            ScalarValue::Utf8(Some(text.to_string()))
+        }
+    })
+}
+
+fn array(mut body: Body, oid: u32) -> Result<ScalarValue> {
+    let element = match types::arrow(oid) {
+        Some(DataType::List(item)) => item,
+        _ => Arc::new(Field::new("item", DataType::Utf8, true)),
+    };
+    let dimensions = body.u32()?;
+    let (_flags, item) = (body.u32()?, body.u32()?);
+    let mut items = Vec::new();
+    match dimensions {
+        0 => {}
+        1 => {
+            let (count, _lower) = (body.u32()?, body.u32()?);
+            for _ in 0..count {
+                items.push(match body.value()? {
+                    Some(bytes) => from_binary(bytes, item)?,
+                    None => ScalarValue::try_from(element.data_type()).map_err(laguna_query::translate)?,
+                });
+            }
+        }
+        _ => return Err(invalid("arrays of arrays are not supported as parameters", "0A000")),
+    }
+    let data_type = items.first().map_or_else(|| element.data_type().clone(), ScalarValue::data_type);
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&items, &data_type)))
+}
+
+/// PostgreSQL's numeric as a decimal of its own scale.
+fn numeric(mut body: Body) -> Result<ScalarValue> {
+    let (groups, weight, sign, scale) = (body.u16()?, body.i16()?, body.u16()?, body.u16()?);
+    let beyond = || invalid("a numeric parameter is out of range", "22003");
+    if !matches!(sign, 0 | 0x4000) || scale > 38 {
+        return Err(beyond());
+    }
+    let mut value: i128 = 0;
+    for _ in 0..groups {
+        value = value
+            .checked_mul(10_000)
+            .and_then(|value| value.checked_add(body.u16().ok()?.into()))
+            .ok_or_else(beyond)?;
+    }
+    // The digits end this many places after the point.
+    let places = (i32::from(groups) - 1 - i32::from(weight)) * 4;
+    let shift = i32::from(scale) - places;
+    let power = 10i128.checked_pow(shift.unsigned_abs()).ok_or_else(beyond)?;
+    let value = if shift >= 0 { value.checked_mul(power).ok_or_else(beyond)? } else { value / power };
+    Ok(ScalarValue::Decimal128(Some(if sign == 0 { value } else { -value }), 38, scale as i8))
+}

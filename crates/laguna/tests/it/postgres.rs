@@ -1,0 +1,373 @@
+//! The Postgres door as clients meet it: drivers, psql, recorded statements beside PostgreSQL 15, logins, broken bytes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::kit::{Project, Random, repository};
+use crate::servers::{install, run, skip};
+
+/// The door of a running `laguna serve`.
+struct Served {
+    process: Child,
+    port: u16,
+    project: Project,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const ORDERS: &str = "SELECT CAST(id AS BIGINT) AS id, customer, CAST(amount AS DECIMAL(12, 2)) AS amount,
+  CAST(qty AS INT) AS qty, TIMESTAMP '2026-01-01 10:00:00' AS created_at, DATE '2026-01-01' AS day, id > 1 AS ok,
+  named_struct('a', id, 'b', 'x') AS payload, ARRAY['a', 'b c', customer] AS tags FROM raw.x\n";
+
+/// A lake with `enhanced.orders` (three rows) and the view `enhanced.v_orders`; `more` is added to `laguna.yml`.
+fn orders(more: &str) -> Project {
+    let project = Project::empty()
+        .write("laguna.yml", &format!("name: test\nlake: ./lake\n{more}"))
+        .write("raw/x.yml", "source: {files: \"data/*.csv\"}\n")
+        .write("data/1.csv", "id,customer,amount,qty\n1,c1,1.50,2\n2,c2,20.25,3\n3,,3.00,\n")
+        .write("enhanced/orders.sql", ORDERS)
+        .write(
+            "enhanced/orders.yml",
+            "description: Orders of customers\ncolumns: {id: {description: Number of the order}}\n",
+        )
+        .write("enhanced/v_orders.sql", "SELECT id, amount FROM enhanced.orders\n")
+        .write("enhanced/v_orders.yml", "materialize: view\n");
+    project.ok(&["run"]);
+    project
+}
+
+fn serve(project: Project) -> Served {
+    let args = [
+        "serve",
+        "--json",
+        "--postgres",
+        "127.0.0.1:0",
+        "--http",
+        "false",
+        "--flight",
+        "false",
+        "--no-schedule",
+    ];
+    let mut process = project.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: serde_json::Value =
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let address = told["doors"]["postgres"].as_str().unwrap();
+    let port = address.rsplit(':').next().unwrap().parse().unwrap();
+    Served { process, port, project }
+}
+
+/// What psql says to `script`: standard output, then standard error. `None` where there is no psql.
+fn psql(served: &Served, connection: &str, script: &str) -> Option<(String, String)> {
+    let mut command = Command::new("psql");
+    command.args(["-X", "-q", "-A", "-t", &format!("host=127.0.0.1 port={} {connection}", served.port)]);
+    command
+        .env("PGCONNECT_TIMEOUT", "20")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        skip("psql", "it is not installed");
+        return None;
+    };
+    // A refused login ends it before it reads.
+    let _ = child.stdin.take().unwrap().write_all(script.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((text(&output.stdout), text(&output.stderr)))
+}
+
+/// A Python with the drivers.
+fn drivers() -> Option<PathBuf> {
+    install("postgres-clients", "bin/python", |folder| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        let needs = repository().join("tests/clients/requirements-postgres.txt");
+        run(Command::new(folder.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "-r"])
+            .arg(needs))
+    })
+}
+
+#[track_caller]
+fn script(python: &Path, name: &str, args: &[String]) -> String {
+    let path = repository().join("tests/clients").join(name);
+    let output = Command::new(python).arg(path).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{name}\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[test]
+fn drivers_of_python_read_as_from_postgresql() {
+    let Some(python) = drivers() else { return };
+    let served = serve(orders(""));
+    script(&python, "postgres_clients.py", &[served.port.to_string()]);
+}
+
+#[test]
+fn pgjdbc_reads_as_from_postgresql() {
+    if Command::new("java").arg("-version").output().is_err() {
+        return skip("pgJDBC", "Java is not installed");
+    }
+    let jar = install("pgjdbc", "postgresql.jar", |folder| {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let url = "https://repo1.maven.org/maven2/org/postgresql/postgresql/42.7.8/postgresql-42.7.8.jar";
+        run(Command::new("curl").args(["-sSf", "-o"]).arg(folder.join("postgresql.jar")).arg(url))
+    });
+    let Some(jar) = jar else { return };
+    let served = serve(orders(""));
+    let source = repository().join("tests/clients/PostgresDoor.java");
+    let mut java = Command::new("java");
+    java.arg("-cp").arg(jar).arg(source).arg(served.port.to_string());
+    let output = java.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn psql_describes_reads_and_copies() {
+    let served = serve(orders(""));
+    let lines = "\\d enhanced.orders\n\\dt enhanced.*\n\\copy (select id, customer from orders order by 1) to stdout csv\n\
+                 select count(*) from orders; select 2;\n;\nselect id from nope;\ninsert into orders values (1);\n\
+                 begin; declare c cursor for select id from orders order by id; fetch 2 from c; commit;\n\
+                 set statement_timeout = 50; select count(*) from generate_series(1, 1000000000);\nshow search_path;\n";
+    let Some((out, err)) = psql(&served, "user=ana dbname=laguna", lines) else { return };
+    for expected in [
+        "amount|numeric(12,2)|||",
+        "created_at|timestamp with time zone|||",
+        "enhanced|orders|table|laguna",
+        "1,c1\n2,c2\n3,\n",
+        "3\n2\n",
+        "1\n2\n",
+        "enhanced, sanitized, latest, raw, system",
+    ] {
+        assert!(out.contains(expected), "{expected}\n{out}\n{err}");
+    }
+    for expected in ["there is no table `nope`", "read-only transaction", "ran longer than 0.05 s"] {
+        assert!(err.contains(expected), "{expected}\n{err}");
+    }
+    let (all, err) =
+        psql(&served, "user=ana", "\\l\n\\dn\n\\d+ enhanced.orders\n\\d\n\\du\n\\dv\n\\df\n\\dT\n\\dx\n")
+            .unwrap();
+    assert_eq!(err, "", "{all}");
+    assert!(all.contains("Number of the order"), "{all}");
+}
+
+#[test]
+fn a_transaction_reads_one_release() {
+    let served = serve(orders(""));
+    let mut command = Command::new("psql");
+    let connection = format!("host=127.0.0.1 port={} user=ana", served.port);
+    command.args(["-X", "-q", "-A", "-t", &connection]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = command.spawn() else { return skip("psql", "it is not installed") };
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut count = |prefix: &str| {
+        writeln!(input, "{prefix} select count(*) from enhanced.orders;").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line.trim().to_string()
+    };
+    assert_eq!(count("begin;"), "3");
+    served.project.put("data/2.csv", b"id,customer,amount,qty\n4,c4,4.00,4\n");
+    served.project.ok(&["run"]);
+    assert_eq!(count(""), "3");
+    assert_eq!(count("commit;"), "4");
+    drop(input);
+    child.wait().unwrap();
+}
+
+#[test]
+fn logins_prove_a_password() {
+    let users = "users:\n  ana: {role: admin, password: \"correct horse\"}\n  bot: {role: admin, token: tok-123456}\n";
+    let served = serve(orders(users));
+    let who = "select current_user;\n";
+    let Some((out, err)) = psql(&served, "user=ana password='correct horse'", who) else { return };
+    assert_eq!((out.as_str(), err.as_str()), ("ana\n", ""));
+    for wrong in ["user=ana password=wrong", "user=nobody password=wrong", "user=bot password=wrong"] {
+        let (out, err) = psql(&served, wrong, who).unwrap();
+        assert_eq!(out, "");
+        assert!(err.contains("the login was refused"), "{wrong}: {err}");
+    }
+    assert_eq!(psql(&served, "user=bot password=tok-123456", who).unwrap().0, "bot\n");
+}
+
+#[test]
+fn tls_is_spoken_when_there_is_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
+        .output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        return skip("TLS of the Postgres door", "openssl is not installed");
+    }
+    let more = format!(
+        "serve: {{tls: {{cert: {}, key: {}}}}}\nusers: {{ana: {{role: admin, password: secret}}}}\n",
+        path("cert.pem"),
+        path("key.pem")
+    );
+    let served = serve(orders(&more));
+    for mode in ["require", "disable"] {
+        let connection = format!("user=ana password=secret sslmode={mode}");
+        let Some((out, err)) = psql(&served, &connection, "\\conninfo\nselect count(*) from orders;\n")
+        else {
+            return;
+        };
+        assert!(out.ends_with("3\n"), "{mode}: {out}{err}");
+        assert_eq!(out.contains("SSL connection"), mode == "require", "{out}");
+    }
+}
+
+/// Recorded statements of Superset, psql, SQLAlchemy, pgJDBC and others, here and in PostgreSQL 15.
+#[test]
+fn recorded_statements_are_answered_as_by_postgresql() {
+    let bin = Path::new("/usr/lib/postgresql/15/bin");
+    if !bin.join("postgres").exists() {
+        return skip("recorded statements of clients", "PostgreSQL 15 is not installed");
+    }
+    let Some(python) = drivers() else { return };
+    let served = serve(orders(""));
+    let Some(reference) = Reference::start(bin) else { return };
+    let recorded = repository().join("tests/clients/recorded");
+    let file = |name: &str| recorded.join(name).to_string_lossy().into_owned();
+    let said = script(
+        &python,
+        "postgres_replay.py",
+        &[
+            format!("host=127.0.0.1 port={} user=ana dbname=laguna", served.port),
+            format!("host={} port=5432 user=postgres dbname=postgres", reference.data.path().display()),
+            file("superset.sql"),
+            file("psql-sqlalchemy-jdbc.sql"),
+        ],
+    );
+    println!("{said}");
+}
+
+/// A PostgreSQL of its own, reached by a socket in its folder.
+struct Reference {
+    process: Child,
+    data: tempfile::TempDir,
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let _ = self.process.wait();
+    }
+}
+
+impl Reference {
+    fn start(bin: &Path) -> Option<Reference> {
+        let data = tempfile::tempdir().unwrap();
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        // It refuses to run as root.
+        let as_user = |program: &str| match is_root {
+            true => {
+                let mut command = Command::new("setpriv");
+                command
+                    .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+                    .arg(bin.join(program));
+                command
+            }
+            false => Command::new(bin.join(program)),
+        };
+        if is_root {
+            run(Command::new("chown").arg("postgres").arg(data.path())).unwrap();
+        }
+        let folder = data.path().join("data");
+        let made = run(as_user("initdb")
+            .current_dir("/")
+            .args(["-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync", "-D"])
+            .arg(&folder));
+        if let Err(why) = made {
+            skip("recorded statements of clients", &why);
+            return None;
+        }
+        let mut command = as_user("postgres");
+        command.current_dir("/").arg("-D").arg(&folder).arg("-k").arg(data.path());
+        command
+            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let reference = Reference { process: command.spawn().unwrap(), data };
+        let tables = "create schema enhanced; create schema sanitized; create table enhanced.orders (id bigint, customer text,
+            amount numeric(12,2), qty int, created_at timestamptz, day date, ok bool, payload json, tags text[]);
+            insert into enhanced.orders select i, case when i < 3 then 'c' || i end, i * 1.5, i, '2026-01-01', '2026-01-01',
+            i > 1, '{\"a\":1}', array['a'] from generate_series(1, 3) i;
+            create view enhanced.v_orders as select id, amount from enhanced.orders;";
+        for _ in 0..200 {
+            let mut psql = Command::new("psql");
+            psql.args(["-X", "-q", "-U", "postgres", "-h"])
+                .arg(reference.data.path())
+                .args(["-c", tables, "postgres"]);
+            if run(&mut psql).is_ok() {
+                return Some(reference);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("PostgreSQL does not become ready");
+    }
+}
+
+/// A message with its length.
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend(((body.len() + 4) as u32).to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+#[test]
+fn broken_bytes_end_a_connection_and_nothing_else() {
+    let mut served = serve(orders(""));
+    let mut random = Random::new();
+    println!("seed {}", random.seed);
+    let mut first = vec![0, 0, 0, 18, 0, 3, 0, 0];
+    first.extend(b"user\0ana\0\0");
+    let mut session = first.clone();
+    session.extend(message(b'Q', b"select id, tags from orders\0"));
+    session.extend(message(b'P', b"s\0select id from orders where id > $1\0\0\x01\0\0\0\x14"));
+    session.extend(message(b'B', b"p\0s\0\0\x01\0\x01\0\x01\0\0\0\x08\0\0\0\0\0\0\0\x01\0\x01\0\x01"));
+    session.extend(message(b'D', b"Pp\0"));
+    session.extend(message(b'E', b"p\0\0\0\0\x01"));
+    session.extend(message(b'C', b"Ss\0"));
+    session.extend(message(b'S', b""));
+    session.extend(message(b'Q', b"copy orders to stdout\0"));
+    for round in 0..300 {
+        let mut bytes = session.clone();
+        // Most rounds get past the first message.
+        let from = if round % 4 == 0 { 0 } else { first.len() };
+        for _ in 0..1 + random.below(6) {
+            let at = from + random.below((bytes.len() - from) as u64) as usize;
+            match random.below(4) {
+                0 => bytes[at] = random.below(256) as u8,
+                1 => bytes.truncate(at.max(1)),
+                2 => bytes.insert(at, random.below(256) as u8),
+                _ => bytes[at] ^= 1 << random.below(8),
+            }
+            if bytes.len() <= from {
+                break;
+            }
+        }
+        let mut stream = TcpStream::connect(("127.0.0.1", served.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        // The door may close while it is still being written to.
+        let _ = stream.write_all(&bytes);
+        let mut answer = [0u8; 4096];
+        while matches!(stream.read(&mut answer), Ok(count) if count > 0) {}
+    }
+    assert!(served.process.try_wait().unwrap().is_none(), "the process has ended");
+    if let Some((out, err)) = psql(&served, "user=ana", "select count(*) from orders;\n") {
+        assert_eq!(out, "3\n", "{err}");
+    }
+}
