@@ -292,7 +292,8 @@ async fn until_ended(waiting: &Waiting) {
 
 #[cfg(test)]
 mod tests {
-    use laguna_base::{FixedClock, Instant};
+    use laguna_base::Instant;
+    use laguna_base::clock::FixedClock;
     use laguna_store::object_store::memory::InMemory;
 
     use super::*;

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use laguna_base::{ErrorKind, FixedClock};
+use laguna_base::ErrorKind;
+use laguna_base::clock::FixedClock;
 
 use super::*;
 

@@ -143,7 +143,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use laguna_base::FixedClock;
+    use laguna_base::clock::FixedClock;
 
     use super::*;
 

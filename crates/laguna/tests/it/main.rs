@@ -9,6 +9,7 @@ mod house;
 mod kill;
 mod kit;
 mod landing;
+mod logins;
 mod maintain;
 mod pages;
 mod postgres;

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{EncodingKey, Header};
-use laguna_base::FixedClock;
+use laguna_base::clock::FixedClock;
 use serde_json::json;
 use std::sync::Mutex;
 
