@@ -105,8 +105,9 @@ struct Place<'a> {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let status = match error.code() {
-            // Who asks is not known: another login can help, unlike with all else that is denied.
-            "28000" | "28P01" => StatusCode::UNAUTHORIZED,
+            // Who asks is not known: another login can help, unlike with all else that is denied. Who guesses too much has to
+            // wait instead.
+            "28000" | "28P01" if error.kind() == ErrorKind::Denied => StatusCode::UNAUTHORIZED,
             "0A000" if error.kind() == ErrorKind::Project => StatusCode::BAD_REQUEST,
             _ => {
                 StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
