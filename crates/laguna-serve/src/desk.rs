@@ -20,10 +20,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use kept::Answers;
+use kept::{Kept, Question, Rows, Store};
 
 use crate::metrics::Metrics;
 use crate::{Caller, Settings};
+
+/// Bytes of what is kept about statements before they run.
+const PREPARED: u64 = 8 << 20;
 
 /// One statement, and who asks it.
 #[derive(Debug, Clone)]
@@ -124,7 +127,9 @@ struct Inner {
     /// What of the lake is kept open.
     handles: Arc<Handles>,
     /// Answers that are kept; `None` where none are.
-    answers: Option<Answers>,
+    answers: Option<Store<Rows>>,
+    /// What is known of statements before they run.
+    prepared: Store<Prepared>,
     timeout: Duration,
     max_rows: Option<u64>,
     slots: Arc<Semaphore>,
@@ -167,7 +172,8 @@ impl Desk {
         Ok(Desk {
             inner: Arc::new(Inner {
                 handles: Arc::new(Handles::new(engine.lake().clone())),
-                answers: (settings.cache > 0).then(|| Answers::new(settings.cache)),
+                answers: (settings.cache > 0).then(|| Store::new(settings.cache)),
+                prepared: Store::new(PREPARED),
                 engine,
                 timeout: settings.timeout,
                 max_rows: settings.max_rows,
@@ -205,11 +211,17 @@ impl Desk {
         moment: &Moment,
         around: Option<Arc<Surroundings>>,
     ) -> Result<Prepared> {
-        let (inner, caller, sql, moment) =
-            (self.inner.clone(), caller.clone(), sql.to_string(), moment.clone());
+        let mut ask = Ask::new(caller.clone(), "", sql);
+        (ask.moment, ask.around) = (moment.clone(), around);
+        let question = Question::of(&ask);
+        if let Ok(Some(kept)) = self.inner.prepared.find(&question, moment, &self.inner.handles).await {
+            return Ok(kept.value.clone());
+        }
+        let inner = self.inner.clone();
         run::on(&self.inner, async move {
-            let (session, _) = inner.session_in(&caller, &moment, around).await?;
-            let plan = session.plan(&sql).await?;
+            let newest = inner.handles.release().await?.map(|release| release.number);
+            let (session, tables) = inner.session_in(&ask.caller, &ask.moment, ask.around).await?;
+            let plan = session.plan(&ask.sql).await?;
             let schema = Arc::new(plan.schema().as_arrow().clone());
             let types = plan.get_parameter_types().map_err(laguna_query::translate)?;
             // `$1` is the first, whatever the order in which they stand.
@@ -223,7 +235,9 @@ impl Desk {
                     *place = data_type;
                 }
             }
-            Ok(Prepared { schema, parameters })
+            let prepared = Prepared { schema, parameters };
+            inner.prepared.keep(question, Kept::of(prepared.clone(), newest, &tables));
+            Ok(prepared)
         })
         .await
     }

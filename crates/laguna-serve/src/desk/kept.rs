@@ -1,7 +1,7 @@
-//! Answers that are kept for statements that are asked again.
+//! What is kept for statements that are asked again: their rows, and what was found out about them before they ran.
 //!
-//! An answer is given again only when the statement, who asks, and every table that it read are what they were; whether
-//! the tables are, is asked of the lake each time. So an answer is never stale.
+//! It is given again only when the statement, who asks, and every table that was read are what they were; whether
+//! the tables are, is asked of the lake each time. So it is never stale.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Result, TableName};
-use laguna_query::{LakeTables, Moment, Reads};
+use laguna_query::{LakeTables, Moment};
 use laguna_store::{Handles, Release};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::Ask;
+use super::{Ask, Prepared};
 
 /// No answer may take more than this share of the room.
 const SHARE: u64 = 8;
@@ -48,21 +48,82 @@ impl Question {
     }
 }
 
-/// Rows that were given, and the state of the lake that they are of.
+/// Something that was told of the lake, and the state of the lake that it is of.
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) schema: SchemaRef,
-    pub(super) batches: Vec<RecordBatch>,
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
-    /// The newest release when they were computed.
+pub(super) struct Kept<T> {
+    pub(super) value: T,
+    /// The newest release when it was computed.
     newest: Option<u64>,
-    /// The release that they are of.
-    pub(super) release: Option<u64>,
     /// Tables whose newest version was read; `None`: there was none.
     heads: Vec<(TableName, Option<u64>)>,
     /// Models as the release names them; `None`: it names none.
     models: HashMap<TableName, Option<Named>>,
+}
+
+/// The rows of an answer.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) schema: SchemaRef,
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// The release that they are of.
+    pub(super) release: Option<u64>,
+}
+
+/// What can be kept: it takes room.
+pub(super) trait Weigh {
+    /// Bytes, about.
+    fn bytes(&self) -> u64;
+}
+
+impl Weigh for Rows {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Weigh for Prepared {
+    fn bytes(&self) -> u64 {
+        self.schema.fields().iter().map(|field| field.size() as u64).sum()
+    }
+}
+
+impl<T> Kept<T> {
+    /// `value`, which was told of `tables`; `None` when what it says can change without a sign of it.
+    pub(super) fn of(value: T, newest: Option<u64>, tables: &LakeTables) -> Option<Kept<T>> {
+        let reads = tables.reads();
+        if reads.fleeting {
+            return None;
+        }
+        let (models, heads): (Vec<_>, Vec<_>) =
+            reads.tables.into_iter().partition(|(name, _)| name.tier.is_model());
+        let models = models.into_iter().map(|(name, _)| {
+            let before = named(tables.release(), &name);
+            (name, before)
+        });
+        Some(Kept { value, newest, heads, models: models.collect() })
+    }
+
+    /// Whether the lake is still what it was.
+    async fn holds(&self, moment: &Moment, handles: &Handles) -> Result<bool> {
+        let release = handles.release().await?;
+        let newest = release.as_ref().map(|release| release.number);
+        if newest != self.newest {
+            // What an older release means can change by an erasure, which is a release too.
+            let same = *moment == Moment::Now
+                && self.models.iter().all(|(name, before)| named(release.as_deref(), name) == *before);
+            if !same {
+                return Ok(false);
+            }
+        }
+        for (name, version) in &self.heads {
+            if handles.head_version(name).await? != *version {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// A model in a release.
@@ -77,29 +138,29 @@ fn named(release: Option<&Release>, name: &TableName) -> Option<Named> {
     Some(Named { version: table.version, sql_hash: table.sql_hash.clone() })
 }
 
-/// All kept answers, bounded in bytes.
-pub(super) struct Answers {
-    cache: Cache<Question, Arc<Kept>, Bytes>,
+/// What is kept of one kind, bounded in bytes.
+pub(super) struct Store<T> {
+    cache: Cache<Question, Arc<Kept<T>>, Bytes>,
     largest: u64,
 }
 
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<Question, Arc<Kept>> for Bytes {
-    fn weight(&self, question: &Question, kept: &Arc<Kept>) -> u64 {
-        kept.bytes + question.sql.len() as u64 + OVERHEAD
+impl<T: Weigh> Weighter<Question, Arc<Kept<T>>> for Bytes {
+    fn weight(&self, question: &Question, kept: &Arc<Kept<T>>) -> u64 {
+        kept.value.bytes() + question.sql.len() as u64 + OVERHEAD
     }
 }
 
-impl Answers {
+impl<T: Weigh> Store<T> {
     /// Room for `bytes`.
-    pub(super) fn new(bytes: u64) -> Answers {
+    pub(super) fn new(bytes: u64) -> Store<T> {
         let expected = (bytes / (16 << 10)).clamp(16, 65_536) as usize;
-        Answers { cache: Cache::with_weighter(expected, bytes, Bytes), largest: bytes / SHARE }
+        Store { cache: Cache::with_weighter(expected, bytes, Bytes), largest: bytes / SHARE }
     }
 
-    /// Bytes of an answer that is kept at most.
+    /// Bytes of one value that are kept at most.
     pub(super) fn largest(&self) -> u64 {
         self.largest
     }
@@ -109,60 +170,21 @@ impl Answers {
         self.cache.weight()
     }
 
-    /// The answer to `question`, if the lake is still what it was.
+    /// What was kept for `question`, if the lake is still what it was.
     pub(super) async fn find(
         &self,
         question: &Question,
         moment: &Moment,
         handles: &Handles,
-    ) -> Result<Option<Arc<Kept>>> {
+    ) -> Result<Option<Arc<Kept<T>>>> {
         let Some(kept) = self.cache.get(question) else { return Ok(None) };
-        let release = handles.release().await?;
-        let newest = release.as_ref().map(|release| release.number);
-        if newest != kept.newest {
-            // What an older release means can change by an erasure, which is a release too.
-            let same = *moment == Moment::Now
-                && kept.models.iter().all(|(name, before)| named(release.as_deref(), name) == *before);
-            if !same {
-                return Ok(None);
-            }
-        }
-        for (name, version) in &kept.heads {
-            if handles.head_version(name).await? != *version {
-                return Ok(None);
-            }
-        }
-        Ok(Some(kept))
+        Ok(kept.holds(moment, handles).await?.then_some(kept))
     }
 
-    /// Keeps the rows of a statement that read `reads` of `tables`.
-    pub(super) fn keep(
-        &self,
-        question: Question,
-        schema: SchemaRef,
-        batches: Vec<RecordBatch>,
-        newest: Option<u64>,
-        (tables, reads): (&LakeTables, Reads),
-    ) {
-        let release = tables.release();
-        let (models, heads): (Vec<_>, Vec<_>) =
-            reads.tables.into_iter().partition(|(name, _)| name.tier.is_model());
-        let kept = Kept {
-            rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
-            bytes: batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum(),
-            newest,
-            release: release.map(|release| release.number),
-            heads,
-            models: models
-                .into_iter()
-                .map(|(name, _)| {
-                    let before = named(release, &name);
-                    (name, before)
-                })
-                .collect(),
-            schema,
-            batches,
-        };
-        self.cache.insert(question, Arc::new(kept));
+    /// Keeps a value, where it can be kept.
+    pub(super) fn keep(&self, question: Question, kept: Option<Kept<T>>) {
+        if let Some(kept) = kept {
+            self.cache.insert(question, Arc::new(kept));
+        }
     }
 }

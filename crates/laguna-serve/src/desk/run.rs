@@ -13,7 +13,7 @@ use laguna_query::{QueryResult, errors, is_repeatable, translate};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::kept::Question;
+use super::kept::{Kept, Question, Rows};
 use super::{Answer, Ask, Inner, QueryRecord};
 use crate::metrics::{ByDoor, Statement};
 
@@ -129,16 +129,15 @@ impl Task {
     /// The answer that was given before, where it still holds.
     async fn kept(&mut self) -> Option<Answer> {
         let (answers, question) = (self.inner.answers.as_ref()?, self.question.as_ref()?);
-        let found = match answers.find(question, &self.ask.moment, &self.inner.handles).await {
-            Ok(found) => found,
-            // The statement itself will say what is wrong.
-            Err(_) => None,
-        };
-        let Some(kept) = found.filter(|kept| self.most().is_none_or(|most| kept.rows <= most)) else {
+        // What is wrong with the lake the statement itself will say.
+        let found = answers.find(question, &self.ask.moment, &self.inner.handles).await.unwrap_or_default();
+        let fits = |rows: &Rows| self.most().is_none_or(|most| rows.rows <= most);
+        let Some(kept) = found.filter(|kept| fits(&kept.value)) else {
             self.inner.metrics.cache_misses.inc();
             return None;
         };
         self.inner.metrics.cache_hits.inc();
+        let kept = &kept.value;
         (self.rows, self.bytes, self.release) = (kept.rows, kept.bytes, kept.release);
         (self.ended, self.cached) = (true, true);
         let rows = stream::iter(kept.batches.clone().into_iter().map(Ok));
@@ -228,11 +227,9 @@ impl Task {
             }
         }
         if let (Some(kept), Some(question), Some(answers)) = (keep, question, &self.inner.answers) {
-            let reads = tables.reads();
-            if !reads.fleeting {
-                answers.keep(question, schema, kept, newest, (&tables, reads));
-                self.inner.metrics.cache_bytes.set(answers.bytes() as i64);
-            }
+            let rows = Rows { schema, batches: kept, rows: self.rows, bytes: self.bytes, release };
+            answers.keep(question, Kept::of(rows, newest, &tables));
+            self.inner.metrics.cache_bytes.set(answers.bytes() as i64);
         }
         batches.send(Ok(None)).await.map_err(|_| cancelled())
     }

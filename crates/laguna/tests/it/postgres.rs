@@ -1,5 +1,7 @@
 //! The Postgres door as clients meet it: drivers, psql, recorded statements beside PostgreSQL 15, logins, broken bytes.
 
+#![expect(clippy::print_stdout, reason = "seeds and counts are the report of these tests")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -7,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::kit::{Project, Random, repository};
-use crate::servers::{install, run, skip};
+use crate::servers::{install, run, skip, wants_all};
 
 /// The door of a running `laguna serve`.
 struct Served {
@@ -104,6 +106,26 @@ fn script(python: &Path, name: &str, args: &[String]) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{name}\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
     said
+}
+
+/// Superset takes minutes to install and to set up: it is tried by `./test --all`.
+#[test]
+fn superset_connects_lists_and_charts() {
+    if !wants_all() {
+        return;
+    }
+    let python = install("superset", "bin/gunicorn", |folder| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        let needs = repository().join("tests/clients/requirements-superset.txt");
+        run(Command::new(folder.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "-r"])
+            .arg(needs))
+    });
+    let Some(python) = python.map(|gunicorn| gunicorn.with_file_name("python")) else { return };
+    let served = serve(orders(""));
+    let folder = tempfile::tempdir().unwrap();
+    let args = [served.port.to_string(), folder.path().display().to_string()];
+    script(&python, "superset.py", &args);
 }
 
 #[test]

@@ -64,6 +64,11 @@ pub fn skip(name: &str, why: &str) {
     }
 }
 
+/// Whether servers that take minutes to install are wanted.
+pub fn wants_all() -> bool {
+    std::env::var("LAGUNA_TEST_ALL").is_ok_and(|all| all == "1")
+}
+
 /// SeaweedFS: S3 with signatures.
 pub fn seaweedfs() -> Option<Store> {
     let weed = install("seaweedfs", "bin/weed", |folder| {

@@ -45,7 +45,7 @@ fn on_azurite() {
 
 #[test]
 fn on_minio() {
-    if wants_all()
+    if servers::wants_all()
         && let Some(store) = servers::minio()
     {
         Lakes::of(&store).suite();
@@ -54,7 +54,7 @@ fn on_minio() {
 
 #[test]
 fn on_google_cloud_storage() {
-    if wants_all()
+    if servers::wants_all()
         && let Some(store) = servers::gcs()
     {
         Lakes::of(&store).suite();
@@ -64,7 +64,7 @@ fn on_google_cloud_storage() {
 #[test]
 fn a_bad_network_loses_and_doubles_nothing() {
     // The strictest server where it is wanted.
-    let store = if wants_all() { servers::minio() } else { servers::seaweedfs() };
+    let store = if servers::wants_all() { servers::minio() } else { servers::seaweedfs() };
     let Some(store) = store else { return };
     let endpoint = store.storage.iter().find(|(name, _)| *name == store.endpoint).unwrap().1.clone();
     let Some(proxy) = servers::toxiproxy(endpoint.trim_start_matches("http://")) else { return };
@@ -115,11 +115,6 @@ fn a_bad_network_loses_and_doubles_nothing() {
     }
     println!("{answered} runs came through, {refused} ended with an error");
     assert!(answered > 0);
-}
-
-/// Whether servers that take minutes to install are wanted.
-fn wants_all() -> bool {
-    std::env::var("LAGUNA_TEST_ALL").is_ok_and(|all| all == "1")
 }
 
 /// Where the lakes of one suite lie.
