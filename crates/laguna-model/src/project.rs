@@ -56,6 +56,8 @@ pub struct Maintain {
     pub keep: Option<Duration>,
     /// Releases that are kept for ever.
     pub keep_releases: BTreeSet<u64>,
+    /// How long answered statements are kept; `None` drops none.
+    pub queries: Option<Duration>,
     /// Bytes of a file at most.
     pub target_file_size: u64,
     /// Whether runs join small files when they have become many.

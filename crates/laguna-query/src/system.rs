@@ -1,7 +1,7 @@
 //! `system.*`: what Laguna knows about itself, as tables that are made only when they are named.
 //!
 //! `runs`, `tasks`, `checks` and `metrics` are the folded Delta tables united with the records of runs that are not
-//! folded yet. The others are read from the releases and from what the raw tables remember. Numbers are bigint, times
+//! folded yet, and so is `queries` with the statements that are not. The others are read from the releases and from what the raw tables remember. Numbers are bigint, times
 //! UTC with microseconds, durations and ages seconds.
 
 use std::collections::BTreeMap;
@@ -20,13 +20,24 @@ use crate::catalog::unqualified;
 use crate::{Resolved, translate};
 
 /// The tables of schema `system`, sorted.
-pub(crate) const NAMES: [&str; 9] =
-    ["checks", "erasures", "files", "freshness", "metrics", "release_tables", "releases", "runs", "tasks"];
+pub(crate) const NAMES: [&str; 10] = [
+    "checks",
+    "erasures",
+    "files",
+    "freshness",
+    "metrics",
+    "queries",
+    "release_tables",
+    "releases",
+    "runs",
+    "tasks",
+];
 
 /// One table of schema `system`; `None` when there is none of that name.
 pub(crate) async fn table(lake: &Lake, name: &TableName) -> Result<Option<Resolved>> {
     let batch = match name.table.as_str() {
         "runs" | "tasks" | "checks" | "metrics" => return ledger(lake, name).await.map(Some),
+        "queries" => return queries(lake).await.map(Some),
         "releases" => releases(lake).await?,
         "release_tables" => release_tables(lake).await?,
         "freshness" => freshness(lake).await?,
@@ -56,6 +67,16 @@ async fn ledger(lake: &Lake, name: &TableName) -> Result<Resolved> {
     let folded = lake.provider(Arc::new(head))?;
     let runs: Vec<&str> = open.iter().map(|run| run.id.as_str()).collect();
     Ok(Resolved::Provider(united(folded, batch, &runs).map_err(translate)?))
+}
+
+/// Statements that were answered: folded, and not folded yet.
+async fn queries(lake: &Lake) -> Result<Resolved> {
+    let (head, fresh) = lake.statements().await?;
+    let Some(head) = head else {
+        return Ok(Resolved::Provider(in_memory(fresh).map_err(translate)?));
+    };
+    let folded = lake.provider(Arc::new(head))?;
+    Ok(Resolved::Provider(united(folded, fresh, &[]).map_err(translate)?))
 }
 
 fn united(

@@ -112,7 +112,8 @@ pub(crate) async fn after_run(context: &Context, run: &str, tasks: &[TaskRecord]
     let is_due = |version: u64| version > 0 && version.is_multiple_of(LOOK_EVERY);
     let landed = tasks.iter().filter(|task| task.version.is_some_and(is_due));
     let mut due: BTreeSet<TableName> = landed.filter_map(|task| task.node.parse().ok()).collect();
-    for (table, _) in laguna_store::ledger::schemas() {
+    let ledger = laguna_store::ledger::schemas().into_iter().map(|(table, _)| table);
+    for table in ledger.chain([laguna_store::statements::table()]) {
         match context.lake().head_version(&table).await {
             Ok(Some(version)) if is_due(version) => drop(due.insert(table)),
             _ => {}
@@ -145,7 +146,12 @@ async fn recorded(context: &Context, options: &MaintainOptions, id: String) -> R
     let lake = context.lake();
     lake.prepare_for_writing().await?;
     lake.fold_runs().await?;
+    lake.fold_statements().await?;
     let started = lake.clock().now();
+    if let Some(keep) = context.project.maintain.queries.filter(|_| options.select.is_empty()) {
+        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        lake.drop_statements(Instant::from_micros(started.as_micros().saturating_sub(keep))).await?;
+    }
     lake.sweep_staged(started.plus_micros(-STAGED_FOR)).await?;
     let mut record = RunRecord::new(&id, "maintain", &options.select, started);
     lake.save_run(&record).await?;

@@ -283,6 +283,27 @@ impl Desk {
         .await
     }
 
+    /// Records a statement of a reader that could not be planned, and so is never answered: who looks for what is hidden
+    /// may look in this way only.
+    pub fn unplanned(&self, caller: &Caller, door: &'static str, sql: String, error: &Error) {
+        let Some(record) = &self.inner.record else { return };
+        // Who listens may have gone while the server stops.
+        let _ = record.send(QueryRecord {
+            started: self.engine().lake().clock().now(),
+            user: caller.user.clone(),
+            role: caller.role.clone(),
+            door,
+            sql,
+            release: None,
+            rows: 0,
+            bytes: 0,
+            seconds: 0.0,
+            outcome: error.kind().as_str(),
+            message: Some(error.to_string()),
+            cached: false,
+        });
+    }
+
     /// A session of `caller` at `moment`, for what is no statement of the caller's: pages and catalogs.
     pub async fn session(&self, caller: &Caller, moment: &Moment) -> Result<Session> {
         self.inner.session(caller, moment).await.map(|(session, _)| session)

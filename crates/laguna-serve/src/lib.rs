@@ -3,6 +3,7 @@
 //! A door speaks its protocol and nothing else: it learns from [`identity`] who is there and brings every statement to the
 //! [`desk`], where limits, access rules, the state of the lake and the record of who asked what are the same for all.
 
+pub mod audit;
 pub mod caller;
 pub mod desk;
 pub mod door;
@@ -16,6 +17,7 @@ pub mod server;
 pub mod settings;
 mod tls;
 
+pub use audit::Audit;
 pub use caller::{Caller, Limits};
 pub use desk::{Answer, Ask, Desk, Held, Prepared};
 pub use door::{Core, Door};

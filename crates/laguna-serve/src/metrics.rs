@@ -46,6 +46,8 @@ pub struct Metrics {
     pub connections: Family<ByDoor, Gauge>,
     /// Logins that were refused.
     pub refused: Family<ByDoor, Counter>,
+    /// Statements and refused logins that the record in the lake lacks.
+    pub unrecorded: Counter,
     /// Background tasks that died and were started again.
     pub restarts: Counter,
     /// Requests whose handler died.
@@ -76,6 +78,12 @@ impl Default for Metrics {
         registry.register("connections", "open connections", connections.clone());
         let refused = Family::<ByDoor, Counter>::default();
         registry.register("logins_refused", "logins that were refused", refused.clone());
+        let unrecorded = Counter::default();
+        registry.register(
+            "statements_unrecorded",
+            "statements and refused logins that the record in the lake lacks",
+            unrecorded.clone(),
+        );
         let restarts = Counter::default();
         registry.register("restarts", "background tasks that died and were started again", restarts.clone());
         let panics = Counter::default();
@@ -91,6 +99,7 @@ impl Default for Metrics {
             cache_bytes,
             connections,
             refused,
+            unrecorded,
             restarts,
             panics,
             registry: std::sync::Arc::new(registry),

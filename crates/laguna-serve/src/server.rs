@@ -54,7 +54,7 @@ impl Server {
         // A door that dies stops the others too, in the same way as a signal.
         let stop = stop.child_token();
         for (door, listener) in self.doors {
-            let (core, stop) = (self.core.clone(), stop.clone());
+            let (core, stop) = (Arc::new(self.core.of(door.name())), stop.clone());
             tasks.spawn(async move {
                 let name = door.name();
                 let served = tokio::spawn(async move { door.serve(listener, core, stop).await }).await;

@@ -243,6 +243,32 @@ impl Lake {
     }
 }
 
+impl Lake {
+    /// Commits that the files `removes` of version `base` go, with their rows. Another head is a conflict.
+    pub(crate) async fn commit_removal(
+        &self,
+        table: &TableName,
+        base: u64,
+        removes: Vec<DataFile>,
+    ) -> Result<u64> {
+        let head = log::replay(self, table, None).await?;
+        let Some(head) = head.filter(|head| head.version == base) else { return Err(lost(table)) };
+        let change = Change {
+            operation: "DELETE",
+            parameters: json!({}),
+            schema: schema_from_json(&head.metadata.schema_string)?,
+            partition_columns: head.metadata.partition_columns.clone(),
+            adds: Vec::new(),
+            removes,
+            rearranges: false,
+            removed_at: None,
+            transaction: None,
+            note: CommitNote::default(),
+        };
+        change.commit(self, table, Some(head)).await
+    }
+}
+
 /// Name in [`CommitNote::more`] of the mark of a commit that only arranges rows otherwise.
 const REWRITE: &str = "rewrite";
 

@@ -193,6 +193,9 @@ pub struct ServeArgs {
     /// Address of the HTTP door, or false.
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<String>,
+    /// Reads a password or token from standard input, prints its hash for `users:` of laguna.yml, and serves nothing.
+    #[arg(long)]
+    pub hash_password: bool,
     /// Serves only; the project's schedules do not run.
     #[arg(long)]
     pub no_schedule: bool,

@@ -118,6 +118,8 @@ pub struct Maintenance {
     pub keep: String,
     /// Numbers of releases that are kept for ever.
     pub keep_releases: Vec<u64>,
+    /// How long statements that `laguna serve` answered are kept in `system.queries`, as `90d`; `all` drops none.
+    pub queries: String,
     /// How large files become at most, as `128MB`.
     pub target_file_size: String,
     /// Whether a run joins the small files of the tables that it has added to, when they have become many.
@@ -129,6 +131,7 @@ impl Default for Maintenance {
         Maintenance {
             keep: "90d".to_string(),
             keep_releases: Vec::new(),
+            queries: "90d".to_string(),
             target_file_size: "128MB".to_string(),
             after_runs: true,
         }

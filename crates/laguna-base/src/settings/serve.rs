@@ -31,6 +31,8 @@ pub struct ServeSettings {
     pub grace: String,
     /// Login by tokens of an OpenID provider.
     pub oidc: Option<OidcSettings>,
+    /// Whether each statement and each refused login is recorded in `system.queries`.
+    pub audit: bool,
     /// Whether the project's schedules run in this process.
     pub schedule: bool,
 }
@@ -49,6 +51,7 @@ impl Default for ServeSettings {
             cache: "64MB".to_string(),
             grace: "10s".to_string(),
             oidc: None,
+            audit: true,
             schedule: true,
         }
     }
@@ -92,7 +95,48 @@ pub struct OidcSettings {
     #[serde(default = "default_groups_claim")]
     pub groups_claim: String,
     /// Which group has which role; the first group in this order that a user is in decides.
-    pub groups: BTreeMap<String, String>,
+    #[serde(with = "in_order")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub groups: Vec<(String, String)>,
+}
+
+/// A mapping whose order counts.
+mod in_order {
+    use std::fmt;
+
+    use serde::de::{MapAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        pairs: &[(String, String)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, String)>, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Vec<(String, String)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of groups to roles")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
 }
 
 fn default_name_claim() -> String {

@@ -146,19 +146,22 @@ pub(super) fn resolve(
 
 /// The settings of maintenance; else the key that is wrong, and why.
 fn maintain(settings: Maintenance) -> std::result::Result<Maintain, (&'static str, Error)> {
-    let keep = match settings.keep.trim() {
-        "all" => None,
-        text => Some(parse_duration(text).ok_or_else(|| {
+    let span = |key: &'static str, text: &str, what: &str| match text.trim() {
+        "all" => Ok(None),
+        text => parse_duration(text).map(Some).ok_or_else(|| {
             let error = Error::project(format!("`{text}` is not a duration"));
-            ("keep", error.hint("write how long releases are kept as 90d, or all"))
-        })?),
+            (key, error.hint(format!("write how long {what} are kept as 90d, or all")))
+        }),
     };
+    let keep = span("keep", &settings.keep, "releases")?;
+    let queries = span("queries", &settings.queries, "answered statements")?;
     let size = parse_bytes(&settings.target_file_size).filter(|size| *size > 0).ok_or_else(|| {
         let error = Error::project(format!("`{}` is not a size", settings.target_file_size));
         ("target_file_size", error.hint("write it as 128MB"))
     })?;
     Ok(Maintain {
         keep,
+        queries,
         keep_releases: settings.keep_releases.into_iter().collect(),
         target_file_size: size,
         after_runs: settings.after_runs,

@@ -16,7 +16,8 @@ pub(super) struct SystemRule {
     pub(super) masks: &'static [&'static str],
 }
 
-/// By table, sorted. A table that has no line here is hidden from everyone who does not read everything.
+/// By table, sorted. A table that has no line here is hidden from everyone who does not read everything: `queries`, whose
+/// statements say what others look for, and where.
 const RULES: [(&str, SystemRule); 9] = [
     (
         "checks",
@@ -91,6 +92,8 @@ mod tests {
 
     #[test]
     fn every_system_table_has_its_rule() {
-        assert_eq!(RULES.map(|(name, _)| name), crate::system::NAMES);
+        let mut names = crate::system::NAMES.to_vec();
+        names.retain(|name| *name != "queries");
+        assert_eq!(RULES.map(|(name, _)| name).to_vec(), names);
     }
 }

@@ -26,6 +26,9 @@ impl Driver<'_> {
             // The ledger never stands in the way of the data.
             tracing::warn!(%error, "earlier runs could not be folded into the system tables");
         }
+        if let Err(error) = lake.fold_statements().await {
+            tracing::warn!(%error, "answered statements could not be folded into the system tables");
+        }
         if let Err(error) = lake.sweep_staged(self.instant.plus_micros(-STAGED_FOR)).await {
             tracing::warn!(%error, "old staged tables could not be swept");
         }

@@ -9,9 +9,8 @@ use axum::http::request::Parts;
 use tracing::field;
 
 use super::session::{self, Sessions};
-use super::{NAME, Problem, State};
+use super::{Problem, State};
 use crate::Caller;
-use crate::metrics::ByDoor;
 
 /// Where a request comes from; every request carries it as an extension.
 #[derive(Debug, Clone, Copy)]
@@ -42,15 +41,7 @@ impl FromRequestParts<State> for Who {
         }
         // What is no text is no login: it is refused like a wrong one.
         let text = given.map(|value| value.to_str().unwrap_or("?"));
-        match core.identities.authorization(text, from).await {
-            Ok(caller) => Ok(known(caller)),
-            Err(error) => {
-                if given.is_some() {
-                    core.metrics.refused.get_or_create(&ByDoor { door: NAME }).inc();
-                }
-                Err(error.into())
-            }
-        }
+        Ok(known(core.identities.authorization(text, from).await?))
     }
 }
 

@@ -105,8 +105,9 @@ struct Place<'a> {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let status = match error.code() {
-            // Who asks is not known: another login can help, unlike with all else that is denied.
-            "28000" | "28P01" => StatusCode::UNAUTHORIZED,
+            // Who asks is not known: another login can help, unlike with all else that is denied. Who guesses too much has to
+            // wait instead.
+            "28000" | "28P01" if error.kind() == ErrorKind::Denied => StatusCode::UNAUTHORIZED,
             // The same statement reaches its limit of time or rows again: 429 would have clients repeat it.
             "54000" | "57014" if error.kind() == ErrorKind::Exhausted => StatusCode::UNPROCESSABLE_ENTITY,
             "0A000" if error.kind() == ErrorKind::Project => StatusCode::BAD_REQUEST,

@@ -12,8 +12,7 @@ use serde::Deserialize;
 use super::page::{Broken, Frame};
 use crate::http::caller::Peer;
 use crate::http::session::{self, Sessions};
-use crate::http::{NAME, Problem, State};
-use crate::metrics::ByDoor;
+use crate::http::{Problem, State};
 
 #[derive(Deserialize)]
 pub(super) struct Onwards {
@@ -80,7 +79,6 @@ pub(super) async fn login(
     let caller = match known {
         Ok(caller) => caller,
         Err(error) => {
-            core.metrics.refused.get_or_create(&ByDoor { door: NAME }).inc();
             let mut said = error.message().to_string();
             if let Some(hint) = error.hint_text() {
                 said = format!("{said}: {hint}");

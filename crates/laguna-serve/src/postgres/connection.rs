@@ -504,8 +504,14 @@ impl Connection {
         };
         let sql = self.translated(&sql, &[])?;
         let moment = self.moment().await?;
-        let prepared =
-            self.shared.core.desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await?;
+        let desk = &self.shared.core.desk;
+        let prepared = match desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                desk.unplanned(&self.caller, NAME, sql, &error);
+                return Err(error);
+            }
+        };
         Ok(statement.prepared.get_or_init(|| async { prepared }).await)
     }
 

@@ -16,9 +16,8 @@ use super::connection::Connection;
 use super::message::{self, Body, broken, put_text, write};
 use super::variables::Variables;
 use super::wire::{LARGE, Wire};
-use super::{NAME, Shared, lost};
+use super::{Shared, lost};
 use crate::Caller;
-use crate::metrics::ByDoor;
 
 const SSL: u32 = 80_877_103;
 const GSS: u32 = 80_877_104;
@@ -150,13 +149,7 @@ async fn begin(
         });
     }
     let user = parameters.get("user").cloned().unwrap_or_default();
-    let caller = match authenticate(shared, wire, &user, from, secure).await {
-        Ok(caller) => caller,
-        Err(error) => {
-            shared.core.metrics.refused.get_or_create(&ByDoor { door: NAME }).inc();
-            return Err(error);
-        }
-    };
+    let caller = authenticate(shared, wire, &user, from, secure).await?;
     let database = parameters.get("database").filter(|name| !name.is_empty()).cloned();
     let mut variables = Variables::new(&caller.user);
     for (name, value) in &parameters {
@@ -230,17 +223,14 @@ async fn authenticate(
         return Ok(caller);
     }
     if !secure && !from.is_loopback() {
+        identities.tell(user, "the login needs TLS");
         return Err(Error::denied("this user can only log in over TLS")
             .sqlstate("28000")
             .hint("set `serve: {tls: …}` and connect with sslmode=require"));
     }
     write(&mut wire.out, b'R', |out| out.put_u32(3));
     let secret = Body(answer(wire).await?).text()?;
-    match identities.password(user, &secret, from).await {
-        Ok(caller) => Ok(caller),
-        // A token names its user itself.
-        Err(error) => identities.token(&secret, from).await.map_err(|_| error),
-    }
+    identities.password(user, &secret, from).await
 }
 
 fn exchange(wire: &mut Wire, step: u32, data: &[u8]) {

@@ -1,6 +1,7 @@
 //! `laguna serve`: the doors, and the project's schedules, in one process.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use laguna_run::run::RunReport;
 use laguna_run::schedule::{self, Due};
 use laguna_serve::caller::Limits;
 use laguna_serve::metrics::Metrics;
-use laguna_serve::{Core, Desk, Identities, Server, Settings};
+use laguna_serve::{Audit, Core, Desk, Identities, Server, Settings};
 use laguna_store::Lake;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,6 +36,9 @@ pub async fn execute(
     printer: &Printer,
     stop: CancellationToken,
 ) -> Result<u8> {
+    if args.hash_password {
+        return hash_password(printer);
+    }
     let dir = project_dir(global)?;
     let options = load_options(global)?;
     let mut service = Project::service(&dir, &options)?;
@@ -52,12 +56,16 @@ pub async fn execute(
     let project = load(&dir, global, printer)?;
     let has_users = !service.users.is_empty() || service.serve.oidc.is_some();
     let settings = Settings::resolve(&dir, &service.serve, has_users)?;
-    let identities = Identities::new(&service.users, &roles(&project))?;
+    let oidc = service.serve.oidc.as_ref();
+    let identities = Identities::open(&service.users, oidc, &roles(&project), Arc::new(SystemClock))?;
     let lake = Lake::open(&project.lake, &project.storage, Arc::new(SystemClock)).await?;
+    let metrics = Metrics::default();
+    let audit = service.serve.audit.then(|| Audit::start(lake.clone(), metrics.clone()));
+    let record = audit.as_ref().map(Audit::sender);
     let engine = Engine::new(lake, EngineOptions { memory: settings.memory, parallel: None })?
         .with_timezone(project.timezone);
-    let metrics = Metrics::default();
-    let desk = Desk::new(engine, &settings, metrics.clone(), None)?;
+    let identities = identities.recorded(metrics.clone(), record.clone());
+    let desk = Desk::new(engine, &settings, metrics.clone(), record)?;
     let (projects, project) = watch::channel(Arc::new(project));
     let core = Core { desk, identities, metrics, tls: settings.tls.clone(), project: project.clone() };
     let server = Server::bind(core, &settings, laguna_serve::doors()).await?;
@@ -73,7 +81,27 @@ pub async fn execute(
         }
     };
     reloading.abort();
+    if let Some(audit) = audit {
+        audit.finish().await;
+    }
     served?;
+    Ok(0)
+}
+
+/// Reads a password from standard input and prints what may stand for it in `users:`.
+fn hash_password(printer: &Printer) -> Result<u8> {
+    if std::io::stdin().is_terminal() {
+        printer.say("password, which is shown as you type it:");
+    }
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| Error::project("standard input is no text").caused_by(error))?;
+    let hash = laguna_serve::identity::hash_secret(line.trim_end_matches(['\r', '\n']))?;
+    match printer.json {
+        true => printer.json_line(&serde_json::json!({"hash": hash}))?,
+        false => printer.result(&hash)?,
+    }
     Ok(0)
 }
 

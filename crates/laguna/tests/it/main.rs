@@ -11,6 +11,7 @@ mod http;
 mod kill;
 mod kit;
 mod landing;
+mod logins;
 mod maintain;
 mod pages;
 mod postgres;

@@ -101,6 +101,12 @@ async fn system_tables_tell_of_tables_that_are_read_whole() {
         let text = ask(role(&["sanitized"], &[], &[]), sql).await.unwrap_err();
         assert!(text.contains("there is no table"), "{text}");
     }
+    // What others ask tells of what they may read.
+    let queries = "SELECT count(*) AS n FROM system.queries";
+    assert!(ask(role(&every, &[], &[]), queries).await.unwrap().contains("| 0 |"));
+    for access in [ops(), role(&every, &[("latest.flights", &["id"])], &[])] {
+        assert!(ask(access, queries).await.unwrap_err().contains("there is no table"));
+    }
 }
 
 fn laguna_system() -> [&'static str; 9] {
