@@ -6,6 +6,7 @@
 pub mod caller;
 pub mod desk;
 pub mod door;
+pub mod flight;
 pub mod http;
 pub mod identity;
 pub mod metrics;
@@ -16,7 +17,7 @@ pub mod settings;
 mod tls;
 
 pub use caller::{Caller, Limits};
-pub use desk::{Answer, Ask, Desk, Prepared};
+pub use desk::{Answer, Ask, Desk, Held, Prepared};
 pub use door::{Core, Door};
 pub use identity::Identities;
 pub use server::Server;
@@ -26,5 +27,5 @@ use std::sync::Arc;
 
 /// Every door, in the order in which they are told.
 pub fn doors() -> Vec<Arc<dyn Door>> {
-    vec![Arc::new(postgres::Postgres), Arc::new(http::Http)]
+    vec![Arc::new(postgres::Postgres), Arc::new(flight::Flight), Arc::new(http::Http)]
 }

@@ -25,6 +25,7 @@ pub mod scan;
 mod settled;
 pub mod snapshot;
 pub mod staged;
+pub mod states;
 mod stats;
 pub mod types;
 pub mod writer;

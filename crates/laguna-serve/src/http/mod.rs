@@ -6,7 +6,7 @@
 mod answer;
 mod api;
 pub mod caller;
-mod connection;
+pub(crate) mod connection;
 mod extract;
 mod layers;
 mod negotiate;
@@ -47,7 +47,7 @@ impl Door for Http {
 
     async fn serve(&self, listener: TcpListener, core: Arc<Core>, stop: CancellationToken) -> Result<()> {
         let router = router(core.clone(), stop.clone());
-        connection::serve(listener, router, core, stop).await
+        connection::serve(NAME, connection::Speaks::Both, listener, router, core, stop).await
     }
 }
 

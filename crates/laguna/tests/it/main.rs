@@ -3,6 +3,7 @@
 mod browser;
 mod building;
 mod check;
+mod flight;
 mod forget;
 mod front;
 mod house;
@@ -18,5 +19,6 @@ mod replay;
 mod serve;
 mod servers;
 mod small;
+mod states;
 mod stores;
 mod trouble;
