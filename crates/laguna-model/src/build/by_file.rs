@@ -201,7 +201,8 @@ impl ByFile {
         collector.feed_only(suite, &open);
         let (collector, bytes) = self.clone().read(question.clone(), file, whole, &open, collector).await?;
         let mut one = One { collector, bytes, state_bytes, open, unkept: Vec::new() };
-        if whole && one.collector.rows() == data_file.rows {
+        // Where all rows had arrived after all: the log's range is only as fine as a millisecond.
+        if one.collector.rows() == data_file.rows {
             let mut new = State::new();
             for part in (0..one.open.len()).filter(|part| one.open[*part]) {
                 let kept = question.keys[part].zip(one.collector.keep(suite, part));
