@@ -256,18 +256,18 @@ impl Desk {
     /// Plans a statement and holds what it reads. With `params` its columns are those of a statement with these values.
     pub async fn hold(
         &self,
-        caller: &Arc<Caller>,
+        (caller, door): (&Arc<Caller>, &'static str),
         sql: &str,
         params: &[ScalarValue],
         moment: &Moment,
     ) -> Result<Held> {
-        let (inner, caller, sql) = (self.inner.clone(), caller.clone(), sql.to_string());
-        let (params, moment) = (params.to_vec(), moment.clone());
-        run::on(&self.inner, async move {
+        let (inner, text) = (self.inner.clone(), sql.to_string());
+        let (params, moment, reader) = (params.to_vec(), moment.clone(), caller.clone());
+        let held = run::on(&self.inner, async move {
             let newest = inner.newest().await?;
-            let (session, tables) = inner.session(&caller, &moment).await?;
+            let (session, tables) = inner.session(&reader, &moment).await?;
             let release = tables.release().map(|release| release.number);
-            let plan = session.plan(&sql).await?;
+            let plan = session.plan(&text).await?;
             let parameters = parameters(&plan)?;
             let schema = match parameters.len() {
                 0 => session.columns_of(plan.clone())?,
@@ -280,7 +280,8 @@ impl Desk {
             };
             Ok(Held { session, tables, moment, newest, plan: Arc::new(plan), release, schema, parameters })
         })
-        .await
+        .await;
+        held.inspect_err(|error| self.unplanned(caller, door, sql.to_string(), error))
     }
 
     /// Records a statement of a reader that could not be planned, and so is never answered: who looks for what is hidden

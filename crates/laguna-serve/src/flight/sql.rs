@@ -260,7 +260,7 @@ impl FlightSqlService for Sql {
         let sql = placeholders::numbered(&query.query).into_owned();
         let hold = async {
             let moment = self.moment(&caller, query.transaction_id.as_deref()).await?;
-            self.core.desk.hold(&caller, &sql, &[], &moment).await
+            self.core.desk.hold((&caller, super::NAME), &sql, &[], &moment).await
         };
         let held = hold.await.map_err(status)?;
         let handle = self.new_handle();
