@@ -9,15 +9,21 @@ use serde_json::{Map, Value};
 
 use crate::failing::FailingRow;
 use crate::gather::Slot;
+use crate::gather::keys::Keys;
+use crate::gather::tally::Tally;
+use crate::kept::codec::{Reader, Writer};
+use crate::kept::{Fed, What};
 use crate::order::Order;
 use crate::plan::{Ignore, Plan, RowPlan, Shows};
-use crate::suite::{Compiled, Keep, Wanted};
+use crate::suite::{Compiled, CompiledCheck, Keep, Wanted};
 use crate::value;
 use crate::view::{View, failed, present};
 
 /// What one stream of batches has shown so far.
 pub struct Collector {
     compiled: Arc<Compiled>,
+    /// What it is fed, when not all.
+    pub(crate) fed: Option<Arc<Fed>>,
     keep: Keep,
     wanted: Arc<Wanted>,
     /// Rows that came, and the number of the next one.
@@ -58,7 +64,7 @@ impl Collector {
         }
         let states = compiled.checks.iter().map(|_| State::default()).collect();
         let met = vec![0; compiled.conditions.len()];
-        Collector { compiled, keep, wanted, rows: 0, next: 0, met, states, slots, error }
+        Collector { compiled, fed: None, keep, wanted, rows: 0, next: 0, met, states, slots, error }
     }
 
     /// Rows fed so far.
@@ -76,7 +82,8 @@ impl Collector {
         }
     }
 
-    /// The number of the first row of the next batch, where rows are not counted from 0 on in this stream.
+    /// The number of the first row of the next batch, where rows are not counted from 0 on in this stream. Numbers rise
+    /// with the order of rows, may leave gaps between batches, and are below 2⁶³.
     pub fn at_row(&mut self, number: u64) {
         self.next = number;
     }
@@ -86,7 +93,8 @@ impl Collector {
     /// Returns for each row the index of the first row check that refuses it, or null when it passes all; `None` when
     /// every row passes. Only critical checks without tolerance (`mostly` 1) refuse single rows.
     pub fn update(&mut self, batch: &RecordBatch) -> Result<Option<UInt32Array>> {
-        let compiled = self.compiled.clone();
+        let (compiled, fed) = (self.compiled.clone(), self.fed.clone());
+        let fed = fed.as_deref();
         if batch.num_columns() != compiled.schema.fields().len() {
             return Err(Error::internal(format!(
                 "a batch of {} columns met checks for {}",
@@ -101,19 +109,29 @@ impl Collector {
             return Ok(None);
         }
         let mut views = Vec::with_capacity(compiled.conditions.len());
-        for (condition, met) in compiled.conditions.iter().zip(&mut self.met) {
+        for (index, (condition, met)) in compiled.conditions.iter().zip(&mut self.met).enumerate() {
             let view = match &condition.test {
-                None => View::new(batch, base),
-                Some(test) => View::filtered(batch, base, &mask(test.as_ref(), batch)?),
+                Some(test) if fed.is_none_or(|fed| fed.views[index]) => {
+                    View::filtered(batch, base, &mask(test.as_ref(), batch)?)
+                }
+                // Nobody looks at the rows of a condition that is not fed.
+                _ => View::new(batch, base),
             };
-            *met += view.rows() as u64;
+            if index == 0 || fed.is_none_or(|fed| fed.conditions[index]) {
+                *met += view.rows() as u64;
+            }
             views.push(view);
         }
-        for (slot, (condition, need)) in self.slots.iter_mut().zip(&compiled.needs) {
-            slot.update(need, &views[*condition], &compiled.room)?;
+        for (index, (slot, (condition, need))) in self.slots.iter_mut().zip(&compiled.needs).enumerate() {
+            if fed.is_none_or(|fed| fed.needs[index]) {
+                slot.update(need, &views[*condition], &compiled.room)?;
+            }
         }
         let mut refused: Option<Vec<Option<u32>>> = None;
         for (index, check) in compiled.checks.iter().enumerate() {
+            if fed.is_some_and(|fed| !fed.checks[index]) {
+                continue;
+            }
             let (state, view) = (&mut self.states[index], &views[check.condition]);
             match &check.plan {
                 Plan::Row(row) => {
@@ -152,13 +170,34 @@ impl Collector {
         Ok(refused.map(UInt32Array::from))
     }
 
+    /// Shows rows of the pass again, for [`crate::Suite::showing_rows`]: a batch whose first row has the number `first`.
+    /// Batches come in the order of their rows.
+    pub fn show(&mut self, batch: &RecordBatch, first: u64) -> Result<()> {
+        let compiled = self.compiled.clone();
+        let view = View::new(batch, first);
+        let end = first + batch.num_rows() as u64;
+        for (index, check) in compiled.checks.iter().enumerate() {
+            let Plan::Unique { columns, .. } = &check.plan else { continue };
+            let rows = self.repeats(check).map(|repeats| repeats.rows.as_slice()).unwrap_or_default();
+            let rows = &rows[rows.partition_point(|row| *row < first)..];
+            let rows = rows[..rows.partition_point(|row| *row < end)].to_vec();
+            let shows = if columns.len() == 1 { Shows::Value } else { Shows::Row };
+            for row in rows {
+                let example = example(shows, columns, &view, (row - first) as usize)?;
+                self.states[index].examples.push(example);
+                self.states[index].numbers.push(row);
+            }
+        }
+        Ok(())
+    }
+
     /// For each check the failing rows that were kept, see [`crate::Suite::keeping_rows`].
     pub fn take_failing_rows(&mut self) -> Vec<Vec<FailingRow>> {
         self.states.iter_mut().map(|state| std::mem::take(&mut state.rows)).collect()
     }
 
-    /// Joins what another stream of the same suite has seen. Checks of the order of rows, and row numbers, take its
-    /// rows as those that follow.
+    /// Joins what another stream of the same suite has seen. Checks of the order of rows take its rows as those that
+    /// follow.
     pub fn merge(&mut self, mut other: Collector) {
         let compiled = self.compiled.clone();
         self.rows += other.rows;
@@ -173,10 +212,7 @@ impl Collector {
             into.missing += from.missing;
             into.unexpected += from.unexpected;
             into.error = into.error.take().or(from.error);
-            let room = self.keep.examples.saturating_sub(into.examples.len());
-            into.examples.extend(from.examples.into_iter().take(room));
-            let room = self.keep.examples.saturating_sub(into.numbers.len());
-            into.numbers.extend(from.numbers.into_iter().take(room));
+            into.join(from.examples, from.numbers, self.keep);
             let room = self.wanted.limit.saturating_sub(into.rows.len());
             into.rows.extend(from.rows.into_iter().take(room));
         }
@@ -195,12 +231,58 @@ impl Collector {
         &self.slots[index]
     }
 
+    /// The keys that a check of uniqueness looks at.
+    pub(crate) fn keys(&self, check: &CompiledCheck) -> Option<&Keys> {
+        check.slots.iter().find_map(|slot| match &self.slots[*slot] {
+            Slot::Keys(keys) => Some(keys),
+            _ => None,
+        })
+    }
+
+    /// Which of them repeat; `None` when the pass cannot tell.
+    pub(crate) fn repeats(&self, check: &CompiledCheck) -> Option<&Tally> {
+        self.keys(check)?.repeats(self.keep.examples)
+    }
+
+    /// For each check of uniqueness the first rows with a key that repeats.
+    pub(crate) fn repeated_rows(&self) -> impl Iterator<Item = &[u64]> {
+        let unique = self.compiled.checks.iter().filter(|check| matches!(check.plan, Plan::Unique { .. }));
+        unique.filter_map(|check| Some(self.repeats(check)?.rows.as_slice()))
+    }
+
+    pub(crate) fn slot_mut(&mut self, index: usize) -> &mut Slot {
+        &mut self.slots[index]
+    }
+
+    /// How many rows the check at `index` has refused one by one.
+    pub fn refused(&self, index: usize) -> u64 {
+        self.states.get(index).map_or(0, |state| state.unexpected)
+    }
+
+    /// Takes what [`Collector::keep`] wrote of one part; `None` when the bytes are none of it.
+    pub(crate) fn restored(&mut self, what: What, from: &mut Reader<'_>, compiled: &Compiled) -> Option<()> {
+        match what {
+            What::Condition(index) => {
+                let met = from.count()?;
+                from.is_done().then(|| self.met[index] = met)
+            }
+            What::Check(index) => {
+                let state = State::read(from)?;
+                from.is_done().then(|| self.states[index] = state)
+            }
+            What::Need(index) => {
+                let types = |column: usize| compiled.plain_type(column).clone();
+                self.slots[index].read(&compiled.needs[index].1, types, from, &compiled.room)
+            }
+        }
+    }
+
     /// Rows that met a condition.
     pub(crate) fn met(&self, condition: usize) -> u64 {
         self.met[condition]
     }
 
-    pub(crate) fn keep(&self) -> Keep {
+    pub(crate) fn keeping(&self) -> Keep {
         self.keep
     }
 
@@ -234,6 +316,25 @@ fn mask(test: &dyn datafusion::physical_expr::PhysicalExpr, batch: &RecordBatch)
 }
 
 impl State {
+    /// Its content as bytes; `None` when it could not judge.
+    pub fn write(&self, into: &mut Writer) -> Option<()> {
+        if self.error.is_some() || !self.numbers.is_empty() {
+            return None;
+        }
+        into.count(self.missing);
+        into.count(self.unexpected);
+        into.count(self.examples.len() as u64);
+        self.examples.iter().for_each(|value| into.value(value));
+        self.order.write(into);
+        Some(())
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<State> {
+        let (missing, unexpected) = (from.count()?, from.count()?);
+        let examples = (0..from.entries(1)?).map(|_| from.value()).collect::<Option<_>>()?;
+        Some(State { missing, unexpected, examples, order: Order::read(from)?, ..State::default() })
+    }
+
     /// Judges a batch and gives the failing rows, if there are any.
     fn judge(&mut self, row: &RowPlan, view: &View<'_>, keep: Keep) -> Option<BooleanBuffer> {
         if self.error.is_some() {
@@ -264,15 +365,41 @@ impl State {
         if count == 0 {
             return Ok(None);
         }
-        if self.examples.len() < keep.examples {
-            for at in failing.set_indices().take(keep.examples - self.examples.len()) {
-                self.examples.push(example(row, view, at)?);
-                if keep.row_numbers {
-                    self.numbers.push(view.number(at));
-                }
+        // Of a batch that comes late only the rows before those that are kept already can matter.
+        let known = match keep.row_numbers {
+            true => self.numbers.partition_point(|number| *number < view.number(0)),
+            false => self.examples.len(),
+        };
+        let (mut examples, mut numbers) = (Vec::new(), Vec::new());
+        for at in failing.set_indices().take(keep.examples.saturating_sub(known)) {
+            examples.push(example(row.shows, &row.columns, view, at)?);
+            if keep.row_numbers {
+                numbers.push(view.number(at));
             }
         }
+        if !examples.is_empty() {
+            self.join(examples, numbers, keep);
+        }
         Ok(Some(failing))
+    }
+
+    /// Keeps more failing values: the first ones where rows have numbers, else as they come.
+    fn join(&mut self, examples: Vec<Value>, numbers: Vec<u64>, keep: Keep) {
+        let sorted = match (self.numbers.last(), numbers.first()) {
+            (Some(last), Some(first)) => last < first,
+            _ => true,
+        };
+        self.examples.extend(examples);
+        self.numbers.extend(numbers);
+        if !sorted {
+            let mut order: Vec<usize> = (0..self.numbers.len()).collect();
+            // Stable sorts join runs that are sorted already in one go.
+            order.sort_by_key(|at| self.numbers[*at]);
+            self.numbers.sort();
+            self.examples = order.iter().map(|at| std::mem::take(&mut self.examples[*at])).collect();
+        }
+        self.examples.truncate(keep.examples);
+        self.numbers.truncate(keep.examples);
     }
 }
 
@@ -284,15 +411,15 @@ pub(crate) fn described(error: &Error) -> String {
     }
 }
 
-fn example(row: &RowPlan, view: &View<'_>, at: usize) -> Result<Value> {
+fn example(shows: Shows, columns: &[usize], view: &View<'_>, at: usize) -> Result<Value> {
     let value = |column: &usize| -> Result<Value> { Ok(value::json(view.values(*column)?, at)) };
-    match (row.shows, row.columns.as_slice()) {
+    match (shows, columns) {
         (Shows::Value, [column, ..]) => value(column),
         (Shows::Pair, columns) => Ok(Value::Array(columns.iter().map(value).collect::<Result<_>>()?)),
         _ => {
             let schema = view.batch().schema();
             let named = |column: &usize| Ok((schema.field(*column).name().clone(), value(column)?));
-            Ok(Value::Object(row.columns.iter().map(named).collect::<Result<Map<_, _>>>()?))
+            Ok(Value::Object(columns.iter().map(named).collect::<Result<Map<_, _>>>()?))
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::suite::Suite;
 pub enum Answered {
     /// By the schema and the number of rows, which the log or the file's footer knows.
     Statistics,
+    /// By what earlier checks have accumulated of the same files: no row was read for it.
+    Kept,
     /// In the one pass over the rows, shared with the other checks.
     Pass,
     /// By the query over what the pass left open, shared with the other checks that need a grouping.
@@ -24,6 +26,7 @@ impl Answered {
     pub fn as_str(self) -> &'static str {
         match self {
             Answered::Statistics => "file statistics",
+            Answered::Kept => "kept states",
             Answered::Pass => "in the pass",
             Answered::Query => "a query",
         }

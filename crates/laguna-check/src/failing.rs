@@ -80,9 +80,19 @@ impl RowFinder {
         Ok((limit > 0 && !finder.wanted.is_empty()).then_some(finder))
     }
 
+    /// The checks whose rows are looked for, and how many of each.
+    pub fn wanted(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.wanted.iter().map(|(at, ..)| *at).zip(self.left.iter().copied())
+    }
+
     /// Whether enough rows of every check were found.
     pub fn is_done(&self) -> bool {
         self.left.iter().all(|left| *left == 0)
+    }
+
+    /// Whether more rows of one check are looked for.
+    pub fn wants(&self, check: usize) -> bool {
+        self.wanted.iter().zip(&self.left).any(|((at, ..), left)| *at == check && *left > 0)
     }
 
     /// Check and row of the batch, for the rows of `batch` that are wanted.

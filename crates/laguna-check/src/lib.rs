@@ -17,6 +17,7 @@ mod explain;
 mod failing;
 mod gather;
 pub mod great_expectations;
+mod kept;
 mod kind;
 mod order;
 mod parameters;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::collector::State;
 use crate::gather::counts::{Wholes, wholes};
+use crate::kept::codec::{Reader, Writer};
 use crate::plan::OrderPlan;
 use crate::suite::Keep;
 use crate::value;
@@ -100,6 +101,35 @@ impl Order {
             }
         }
         Ok(())
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        for end in [self.first, self.last] {
+            match end {
+                None => into.count(0),
+                Some(Number::Whole(whole)) => {
+                    into.count(1);
+                    into.wide(whole);
+                }
+                Some(Number::Float(float)) => {
+                    into.count(2);
+                    into.float(float);
+                }
+            }
+        }
+        into.value(&self.shown);
+    }
+
+    pub fn read(from: &mut Reader<'_>) -> Option<Order> {
+        let mut end = || {
+            Some(match from.count()? {
+                0 => None,
+                1 => Some(Number::Whole(from.wide()?)),
+                2 => Some(Number::Float(from.float()?)),
+                _ => return None,
+            })
+        };
+        Some(Order { first: end()?, last: end()?, shown: from.value()?, row: 0 })
     }
 
     /// Joins what follows: its first value against the last one here.

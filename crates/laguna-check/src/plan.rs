@@ -29,7 +29,7 @@ pub(crate) enum Plan {
     Row(RowPlan),
     /// Each row against the one before, in the pass.
     Order(OrderPlan),
-    /// No two rows have the same values: hashes in the pass, confirmed by the set query.
+    /// No two rows have the same values: hashes in the pass; the set query shows those that repeat.
     Unique { columns: Vec<usize>, ignore: Ignore },
     /// Every key is found in another table: the set query.
     ForeignKey { columns: Vec<usize>, to: TableName, fields: Vec<String> },
@@ -178,6 +178,11 @@ pub(crate) struct RowPlan {
 pub(crate) trait RowTest: Send + Sync {
     /// The rows that fail, as set bits; `None` when none does. Bits of missing values mean nothing.
     fn failing(&self, view: &View<'_>) -> Result<Option<BooleanBuffer>>;
+
+    /// Whether it says the same of the same row tomorrow.
+    fn lasts(&self) -> bool {
+        true
+    }
 }
 
 /// The test of a check that needs only the schema and the number of rows.

@@ -143,7 +143,11 @@ fn select(width: usize, examples: &[bool], groups: &str, limit: usize) -> String
             false => "CAST(NULL AS VARCHAR)".to_string(),
         })
         .collect();
-    format!("SELECT {} FROM ({groups}) AS g LIMIT {}", row("sum(n) OVER ()", "n", &texts), at_most(limit))
+    // The smallest keys: the same ones whoever asks, and whenever.
+    let shown: Vec<String> = (0..width).filter(|i| examples[*i]).map(|i| format!("k{i}")).collect();
+    let order = if shown.is_empty() { String::new() } else { format!(" ORDER BY {}", shown.join(", ")) };
+    let row = row("sum(n) OVER ()", "n", &texts);
+    format!("SELECT {row} FROM ({groups}) AS g{order} LIMIT {}", at_most(limit))
 }
 
 /// A limit as SQL takes it: at least one row, because a row carries the total too.

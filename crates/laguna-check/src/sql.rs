@@ -136,8 +136,9 @@ pub(crate) fn session() -> SessionState {
     SessionStateBuilder::new_with_default_features().with_config(config).build()
 }
 
-/// A condition over the unqualified columns of the schema, ready to be judged.
-pub(crate) fn condition(text: &str, binding: &Binding<'_>) -> Result<Arc<dyn PhysicalExpr>> {
+/// A condition over the unqualified columns of the schema, ready to be judged, and whether it says the same of the same
+/// row tomorrow.
+pub(crate) fn condition(text: &str, binding: &Binding<'_>) -> Result<(Arc<dyn PhysicalExpr>, bool)> {
     let schema = DFSchema::try_from(binding.schema.as_ref().clone()).map_err(failed)?;
     let unfit = |error: DataFusionError| {
         Error::project("the row condition does not fit the table")
@@ -146,7 +147,13 @@ pub(crate) fn condition(text: &str, binding: &Binding<'_>) -> Result<Arc<dyn Phy
     };
     let session = binding.session();
     let expression = session.create_logical_expr(text, &schema).map_err(unfit)?;
-    session.create_physical_expr(expression, &schema).map_err(unfit)
+    let changes = expression.exists(|node| Ok(changes(node))).map_err(failed)?;
+    Ok((session.create_physical_expr(expression, &schema).map_err(unfit)?, !changes))
+}
+
+/// Whether a function answers differently at another time.
+fn changes(node: &Expr) -> bool {
+    matches!(node, Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable)
 }
 
 /// The test, if the query judges each row by itself; `None` if it must run as a query. A
@@ -164,9 +171,8 @@ pub(crate) fn row_test(text: &str, binding: &Binding<'_>) -> Result<Option<Arc<d
     let needs_more = expression
         .exists(|node| {
             Ok(match node {
-                Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
                 Expr::AggregateFunction(_) | Expr::WindowFunction(_) => true,
-                _ => false,
+                _ => changes(node),
             })
         })
         .map_err(failed)?;

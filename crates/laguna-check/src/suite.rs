@@ -1,17 +1,17 @@
 //! The checks of one table, compiled against its schema: the way from specs to verdicts.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
 use laguna_base::{Error, Result};
 
 use crate::collector::{Collector, described};
 use crate::failing::RowFinder;
-use crate::gather::{Need, Room, Slot};
+use crate::gather::{Need, Room};
+use crate::kept::Part;
 use crate::plan::{Binding, Known, Plan};
 use crate::set_query::{self, Answer, SetPart, SetQuery};
 use crate::spec::{CheckSpec, Severity};
@@ -26,6 +26,7 @@ pub struct Suite {
     pub(crate) compiled: Arc<Compiled>,
     pub(crate) keep: Keep,
     pub(crate) wanted: Arc<Wanted>,
+    pub(crate) shows_rows: bool,
 }
 
 /// How much verdicts tell of failing rows.
@@ -33,7 +34,8 @@ pub struct Suite {
 pub struct Keep {
     /// At most this many failing values of each check.
     pub examples: usize,
-    /// Whether the numbers of failing rows are kept, as many as values: they need one stream, fed in order.
+    /// Whether the numbers of failing rows are kept, as many as values: the first ones, wherever their batches went to,
+    /// when [`Collector::at_row`] says where each batch begins.
     pub row_numbers: bool,
 }
 
@@ -53,6 +55,8 @@ pub(crate) struct Compiled {
     pub needs: Vec<(usize, Need)>,
     /// Words that all collectors together still may keep.
     pub room: Room,
+    /// The accumulators of the pass, once somebody has asked for them.
+    pub parts: OnceLock<Vec<Part>>,
 }
 
 /// Failing rows that are kept as they pass.
@@ -69,6 +73,8 @@ pub(crate) struct CompiledCondition {
     /// It as SQL; empty for that of all rows.
     pub sql: String,
     pub test: Option<Arc<dyn PhysicalExpr>>,
+    /// Whether it says the same of the same row tomorrow.
+    pub lasts: bool,
 }
 
 pub(crate) struct CompiledCheck {
@@ -106,7 +112,7 @@ impl Compiled {
             rows: merged.met(check.condition),
             schema: &self.schema,
             slots: check.slots.iter().map(|slot| merged.slot(*slot)).collect(),
-            examples: merged.keep().examples,
+            examples: merged.keeping().examples,
             mostly: check.spec.arguments.mostly(),
         }
     }
@@ -167,14 +173,21 @@ impl Compiler<'_> {
         if let Some(known) = self.known_conditions.get(&sql) {
             return Ok(*known);
         }
-        let test = Some(sql::condition(&sql, &self.binding)?);
-        self.conditions.push(CompiledCondition { sql: sql.clone(), test });
+        let (test, lasts) = sql::condition(&sql, &self.binding)?;
+        self.conditions.push(CompiledCondition { sql: sql.clone(), test: Some(test), lasts });
         self.known_conditions.insert(sql, self.conditions.len() - 1);
         Ok(self.conditions.len() - 1)
     }
 
     fn slot(&mut self, need: (usize, Need)) -> usize {
         if let Some(known) = self.known_needs.get(&need) {
+            return *known;
+        }
+        if let (condition, Need::Series(column, rows)) = need
+            && let Some(known) = self.known_needs.get(&(condition, Need::Series(column, !rows)))
+        {
+            // One series for both; it knows the rows when one of them needs them.
+            self.needs[*known] = (condition, Need::Series(column, true));
             return *known;
         }
         self.needs.push(need.clone());
@@ -214,7 +227,7 @@ impl Suite {
     ) -> Suite {
         let mut compiler = Compiler {
             binding: Binding::new(schema),
-            conditions: vec![CompiledCondition { sql: String::new(), test: None }],
+            conditions: vec![CompiledCondition { sql: String::new(), test: None, lasts: true }],
             known_conditions: HashMap::new(),
             needs: Vec::new(),
             known_needs: HashMap::new(),
@@ -228,13 +241,33 @@ impl Suite {
         }
         let Compiler { conditions, needs, .. } = compiler;
         let room = Room::new(words);
-        let compiled = Compiled { schema: schema.clone(), checks, conditions, needs, room };
-        Suite { compiled: Arc::new(compiled), keep: Keep::default(), wanted: Arc::default() }
+        let parts = OnceLock::new();
+        let compiled = Compiled { schema: schema.clone(), checks, conditions, needs, room, parts };
+        Suite {
+            compiled: Arc::new(compiled),
+            keep: Keep::default(),
+            wanted: Arc::default(),
+            shows_rows: false,
+        }
     }
 
     /// What verdicts tell of failing rows: at most `keep.examples` values of each check, and their row numbers.
     pub fn keeping(self, keep: Keep) -> Suite {
         Suite { keep, ..self }
+    }
+
+    /// Whoever feeds the pass can read a row again by its number: what verdicts show of repeated keys comes from
+    /// [`Collector::show`], and no query is needed for it. Wants row numbers.
+    pub fn showing_rows(self) -> Suite {
+        Suite { shows_rows: true, ..self }
+    }
+
+    /// The numbers of the rows that [`Collector::show`] is to be fed with.
+    pub fn rows_to_show(&self, merged: &Collector) -> BTreeSet<u64> {
+        match self.shows_rows {
+            true => merged.repeated_rows().flatten().copied().collect(),
+            false => BTreeSet::new(),
+        }
     }
 
     /// Whether failing rows are kept as they pass.
@@ -257,26 +290,7 @@ impl Suite {
 
     /// Columns that the pass reads, each once however many checks look at it.
     pub fn columns(&self) -> Vec<String> {
-        let compiled = &self.compiled;
-        let mut columns: BTreeSet<usize> =
-            compiled.needs.iter().flat_map(|(_, need)| need.columns()).collect();
-        for test in compiled.conditions.iter().filter_map(|condition| condition.test.as_ref()) {
-            columns.extend(collect_columns(test).iter().map(|column| column.index()));
-        }
-        for check in &compiled.checks {
-            match &check.plan {
-                Plan::Row(row) => columns.extend(&row.columns),
-                Plan::Order(order) => columns.extend([order.column]),
-                Plan::ForeignKey { columns: keys, .. } => columns.extend(keys),
-                Plan::Unique { .. }
-                | Plan::Late(_)
-                | Plan::Sql { .. }
-                | Plan::Table(_)
-                | Plan::Broken(_)
-                | Plan::Misfit { .. } => {}
-            }
-        }
-        columns.into_iter().map(|index| compiled.schema.field(index).name().clone()).collect()
+        self.columns_of(&vec![true; self.parts().len()])
     }
 
     /// Whether the schema and the number of rows answer every check, so that no batch need be fed. Without batches
@@ -299,8 +313,8 @@ impl Suite {
         Collector::new(self.compiled.clone(), self.keep, self.wanted.clone())
     }
 
-    /// Whether a set query may follow the pass: always for foreign keys and free SQL, on suspicion for uniqueness,
-    /// beyond the room for accumulators for what needs all values of a column.
+    /// Whether a set query may follow the pass: always for foreign keys and free SQL, to show repeated keys, beyond the
+    /// room for accumulators for what needs all values of a column.
     pub fn needs_set_query(&self) -> bool {
         self.compiled.checks.iter().any(|check| {
             matches!(
@@ -335,10 +349,10 @@ impl Suite {
     /// The question that the pass leaves open for a check.
     fn open(&self, check: &CompiledCheck, index: usize, merged: &Collector) -> Option<String> {
         let open = match &check.plan {
-            Plan::Unique { .. } => check
-                .slots
-                .iter()
-                .any(|slot| matches!(merged.slot(*slot), Slot::Keys(keys) if keys.suspicious())),
+            Plan::Unique { .. } => match merged.repeats(check) {
+                Some(tally) => tally.repeated > 0 && !self.shows_rows,
+                None => true,
+            },
             Plan::ForeignKey { .. } => merged.state(index).missing < merged.met(check.condition),
             Plan::Sql { .. } => true,
             Plan::Late(test) => {
@@ -346,7 +360,7 @@ impl Suite {
             }
             Plan::Row(_) | Plan::Order(_) | Plan::Table(_) | Plan::Broken(_) | Plan::Misfit { .. } => false,
         };
-        if open { set_query::part(&self.compiled, check, merged.keep().examples) } else { None }
+        if open { set_query::part(&self.compiled, check, merged.keeping().examples) } else { None }
     }
 
     /// One verdict for each check, in order. `answers` are the batches of the set query; they may be left out when

@@ -144,6 +144,51 @@ pub(crate) fn literal_sql(literal: &Value, data_type: &DataType) -> Option<Strin
     }
 }
 
+/// Literals as a table of one column `v` that [`compared_sql`] can be compared with. They travel as one text, because a
+/// hundred thousand literals take a planner a minute. Those that no value of the type can equal are left out.
+pub(crate) fn members_sql(literals: &[Value], data_type: &DataType) -> String {
+    let plain = match data_type {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    };
+    let (texts, read): (Vec<String>, _) = match plain {
+        t if t.is_string() => {
+            (literals.iter().filter_map(|l| l.as_str().map(str::to_string)).collect(), "{}")
+        }
+        t if t.is_floating() => {
+            let texts = literals.iter().filter_map(|l| Some(format!("{:?}", float(l)?))).collect();
+            let narrow = *t == DataType::Float32;
+            (texts, if narrow { "CAST(CAST({} AS DOUBLE) AS REAL)" } else { "CAST({} AS DOUBLE)" })
+        }
+        t if is_temporal(t) || *t == DataType::Boolean || t.is_integer() => {
+            let wholes = literals.iter().filter_map(|l| whole(l, t).filter(|(_, exact)| *exact));
+            let wholes: Vec<i128> = wholes.map(|(whole, _)| whole).collect();
+            let narrow = wholes.iter().all(|whole| i64::try_from(*whole).is_ok());
+            let texts = wholes.iter().map(i128::to_string).collect();
+            (texts, if narrow { "CAST({} AS BIGINT)" } else { "CAST({} AS DECIMAL(38, 0))" })
+        }
+        t => {
+            let each = literals.iter().filter_map(|literal| literal_sql(literal, t));
+            let each: Vec<String> = each.map(|literal| format!("SELECT {literal} AS v")).collect();
+            let none = "SELECT NULL AS v WHERE false".to_string();
+            return if each.is_empty() { none } else { each.join(" UNION ALL ") };
+        }
+    };
+    if texts.is_empty() {
+        return format!("SELECT {} AS v WHERE false", read.replace("{}", "CAST(NULL AS VARCHAR)"));
+    }
+    // A character that no text holds parts them; one before each keeps empty texts apart from none.
+    let apart = ('\u{1}'..char::MAX)
+        .find(|c| !"'=".contains(*c) && texts.iter().all(|text| !text.contains(*c)))
+        .unwrap_or('\u{1}');
+    let joined = texts.iter().map(|text| format!("={}", text.replace('\'', "''"))).collect::<Vec<_>>();
+    let joined = joined.join(&apart.to_string());
+    let text = read.replace("{}", "substr(item, 2)");
+    format!(
+        "SELECT DISTINCT {text} AS v FROM (SELECT unnest(string_to_array('{joined}', '{apart}')) AS item) AS items"
+    )
+}
+
 fn float(literal: &Value) -> Option<f64> {
     literal.as_f64().or_else(|| literal.as_bool().map(|flag| f64::from(u8::from(flag))))
 }

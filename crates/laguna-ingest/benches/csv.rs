@@ -39,6 +39,7 @@ fn main() -> Result<()> {
         parallel,
         only: None,
         hashes: true,
+        rows: None,
     };
     for _ in 0..3 {
         let start = Instant::now();

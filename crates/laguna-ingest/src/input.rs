@@ -15,6 +15,15 @@ use crate::discover::{hex, unreadable};
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// What is noted of a file's bytes as they are taken from storage.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Grows by the bytes taken.
+    pub progress: Arc<AtomicU64>,
+    /// Whether their hash is wanted.
+    pub hashed: bool,
+}
+
 /// Text of one file.
 pub struct Input {
     reader: Box<dyn Read + Send>,
@@ -36,16 +45,17 @@ pub fn encoding(label: Option<&str>) -> Result<&'static Encoding> {
 /// The first bytes of a file after decompression, to recognise its format.
 pub fn head(file: &InputFile, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let input = Input::open(file, UTF_8, Arc::default())?;
+    let input = Input::open(file, UTF_8, Tally::default())?;
     input.reader.take(length as u64).read_to_end(&mut bytes).map_err(|error| broken(&file.path, error))?;
     Ok(bytes)
 }
 
 impl Input {
-    /// Opens `file`. `progress` grows by the bytes taken from storage.
-    pub fn open(file: &InputFile, encoding: &'static Encoding, progress: Arc<AtomicU64>) -> Result<Input> {
+    /// Opens `file`.
+    pub fn open(file: &InputFile, encoding: &'static Encoding, tally: Tally) -> Result<Input> {
         let opened = File::open(&file.absolute).map_err(|error| unreadable(&file.path, error))?;
-        let raw = Raw(Arc::new(Mutex::new(Tap { file: opened, hasher: blake3::Hasher::new(), progress })));
+        let hasher = tally.hashed.then(blake3::Hasher::new);
+        let raw = Raw(Arc::new(Mutex::new(Tap { file: opened, hasher, progress: tally.progress })));
         let mut magic = Vec::new();
         raw.clone().take(4).read_to_end(&mut magic).map_err(|error| unreadable(&file.path, error))?;
         let chained = io::Cursor::new(magic.clone()).chain(raw.clone());
@@ -98,11 +108,14 @@ impl Input {
         (&mut self.reader).take(length as u64).read_to_end(buffer).map_err(|error| broken(&self.path, error))
     }
 
-    /// The hash of all bytes of the file, as found. Reads what is left of it.
-    pub fn hash(mut self) -> Result<String> {
+    /// The hash of all bytes of the file, as found; `None` when it is not wanted. Reads what is left of it.
+    pub fn hash(mut self) -> Result<Option<String>> {
+        if !self.raw.hashed()? {
+            return Ok(None);
+        }
         io::copy(&mut self.raw, &mut io::sink()).map_err(|error| unreadable(&self.path, error))?;
         let tap = self.raw.0.lock().map_err(|_| Error::internal("a reader of files panicked"))?;
-        Ok(hex(&tap.hasher))
+        Ok(tap.hasher.as_ref().map(hex))
     }
 
     /// The same for readers that want to own what they read from.
@@ -122,7 +135,7 @@ pub struct Shared {
 
 impl Shared {
     /// See [`Input::hash`].
-    pub fn hash(self) -> Result<String> {
+    pub fn hash(self) -> Result<Option<String>> {
         Input { reader: Box::new(io::empty()), raw: self.raw, path: self.path }.hash()
     }
 }
@@ -152,9 +165,16 @@ fn broken(path: &str, error: io::Error) -> Error {
 #[derive(Clone)]
 struct Raw(Arc<Mutex<Tap>>);
 
+impl Raw {
+    fn hashed(&self) -> Result<bool> {
+        let tap = self.0.lock().map_err(|_| Error::internal("a reader of files panicked"))?;
+        Ok(tap.hasher.is_some())
+    }
+}
+
 struct Tap {
     file: File,
-    hasher: blake3::Hasher,
+    hasher: Option<blake3::Hasher>,
     progress: Arc<AtomicU64>,
 }
 
@@ -162,7 +182,9 @@ impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut tap = self.0.lock().map_err(|_| io::Error::other("a reader of files panicked"))?;
         let read = tap.file.read(buffer)?;
-        tap.hasher.update(&buffer[..read]);
+        if let Some(hasher) = &mut tap.hasher {
+            hasher.update(&buffer[..read]);
+        }
         tap.progress.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
@@ -207,10 +229,11 @@ mod tests {
         let absolute = dir.path().join("f");
         std::fs::write(&absolute, bytes).unwrap();
         let file = InputFile { path: "f".into(), absolute, size: bytes.len() as u64, modified: None };
-        let mut input = Input::open(&file, encoding(label)?, Arc::default())?;
+        let tally = Tally { hashed: true, ..Tally::default() };
+        let mut input = Input::open(&file, encoding(label)?, tally)?;
         let mut text = Vec::new();
         while input.fill(&mut text, 7)? > 0 {}
-        Ok((String::from_utf8(text).unwrap(), input.hash()?))
+        Ok((String::from_utf8(text).unwrap(), input.hash()?.unwrap()))
     }
 
     fn gzip(text: &str) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! are right for sure: the outcome is as if they had been inferred over everything from the start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::InputFile;
 use crate::discover::hash_file;
 use crate::evidence::Findings;
 use crate::formats::{self, Block, Format, Parsed, Stop};
+use crate::input::Tally;
 use crate::scalar::Zone;
 use crate::target::Target;
 
@@ -50,6 +52,9 @@ pub struct ReadOptions {
     pub only: Option<BTreeSet<String>>,
     /// Whether the files' hashes are wanted: a format that reads parts of a file must read it whole for that.
     pub hashes: bool,
+    /// Index of the file and number in it of the rows that are wanted; `None` for all. Blocks of a file that hold none
+    /// of them are passed over unparsed; those that do come whole, cut as they always are.
+    pub rows: Option<Arc<BTreeSet<(usize, u64)>>>,
 }
 
 /// A run of rows of one file.
@@ -257,6 +262,7 @@ struct Pass {
     source: Arc<Source>,
     on_bad_row: OnBadRow,
     hashes_wanted: bool,
+    wanted: Option<Arc<BTreeSet<(usize, u64)>>>,
     next: AtomicUsize,
     stopped: AtomicBool,
     read: Arc<AtomicU64>,
@@ -282,6 +288,7 @@ impl Pass {
         Pass {
             on_bad_row: options.on_bad_row,
             hashes_wanted: options.hashes,
+            wanted: options.rows.clone(),
             next: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             read: Arc::default(),
@@ -318,15 +325,23 @@ impl Pass {
         loop {
             let file = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = self.source.files.get(file) else { return Ok(()) };
+            if !self.wants(file, 0..u64::MAX) {
+                continue;
+            }
             let mut send = |block: Box<dyn Block>, memory: usize| {
                 if self.stopped.load(Ordering::Relaxed) {
                     return false;
+                }
+                let rows = block.rows();
+                if !self.wants(file, rows.clone()) {
+                    return self.wants(file, rows.end..u64::MAX);
                 }
                 let held = self.held.fetch_add(memory, Ordering::Relaxed) + memory;
                 self.peak.fetch_max(held, Ordering::Relaxed);
                 sender.blocking_send(Numbered { file, memory, block }).is_ok()
             };
-            let hash = self.source.formats[file].produce(input, self.read.clone(), &mut send)?;
+            let tally = Tally { progress: self.read.clone(), hashed: self.hashes_wanted };
+            let hash = self.source.formats[file].produce(input, tally, &mut send)?;
             if self.stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -341,11 +356,21 @@ impl Pass {
         }
     }
 
+    /// Whether any of these rows of a file is wanted.
+    fn wants(&self, file: usize, rows: Range<u64>) -> bool {
+        let Some(wanted) = &self.wanted else { return true };
+        !rows.is_empty() && wanted.range((file, rows.start)..(file, rows.end)).next().is_some()
+    }
+
     async fn take(&self, blocks: &Blocks) -> Option<Numbered> {
         if self.stopped.load(Ordering::Relaxed) {
             return None;
         }
-        blocks.lock().await.recv().await
+        let block = blocks.lock().await.recv().await;
+        // The worker that waited behind the lock was woken into this thread's slot for the next task, from which no other
+        // thread takes it: without giving way here it would wait until this block is parsed.
+        tokio::task::yield_now().await;
+        block
     }
 
     /// A parsed run of rows as a piece, counted.

@@ -20,6 +20,7 @@ use crate::access::tables::ReadableTables;
 use crate::access::{self, Access};
 use crate::errors::{external, translate};
 use crate::session::plan_in;
+use crate::tables::arrived_by;
 use crate::{Listing, Resolved, Surroundings, Tables, timetravel};
 
 /// The one catalog.
@@ -208,21 +209,13 @@ impl Names {
                 view(Arc::new(then), name, &sql, depth).await
             }
             Resolved::Snapshot { snapshot, until, schema } => {
-                let arrival = match snapshot.table.tier {
-                    Tier::Quarantine => "_quarantined_at",
-                    _ => "_ingested_at",
-                };
-                // A raw version whose newest row had arrived by then needs no filter.
-                let newest = snapshot.note.watermark.filter(|_| snapshot.table.tier == Tier::Raw);
-                let until = until.filter(|until| newest.is_none_or(|newest| newest > *until));
+                let until = until.and_then(|until| arrived_by(&snapshot, until));
                 let schema = schema.filter(|schema| **schema != *snapshot.schema);
-                let has_arrival = snapshot.schema.column_with_name(arrival).is_some();
                 let whole = self.lake.provider(snapshot)?;
-                if schema.is_none() && (until.is_none() || !has_arrival) {
+                if schema.is_none() && until.is_none() {
                     return Ok(whole);
                 }
-                narrowed(whole, until.filter(|_| has_arrival).map(|until| (arrival, until)), schema)
-                    .map_err(translate)
+                narrowed(whole, until, schema).map_err(translate)
             }
         }
     }

@@ -33,5 +33,5 @@ pub use repeat::is_repeatable;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
 pub use surroundings::{Listing, Schemas, Surroundings, World};
-pub use tables::{Pin, Resolved, Tables};
+pub use tables::{Pin, Resolved, Tables, arrived_by};
 pub use timetravel::base_name;

@@ -26,7 +26,7 @@ use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
 use crate::errors::{LABEL, translate};
-use crate::{Access, Surroundings, Tables, guard, timetravel};
+use crate::{Access, Resolved, Surroundings, Tables, guard, timetravel};
 
 const INFORMATION_SCHEMA: &str = "information_schema";
 const DF_SETTINGS: &str = "df_settings";
@@ -117,6 +117,11 @@ impl Session {
     /// Columns of a statement, without running it.
     pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef> {
         let plan = self.plan(sql).await?;
+        self.columns_of(plan)
+    }
+
+    /// Columns of the rows that a plan of this session gives.
+    pub fn columns_of(&self, plan: LogicalPlan) -> Result<SchemaRef> {
         let analyzed = self
             .state
             .analyzer()
@@ -128,6 +133,20 @@ impl Session {
     /// The optimised physical plan of a logical one.
     pub async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         self.state.create_physical_plan(plan).await.map_err(translate)
+    }
+
+    /// The lake that it reads.
+    pub fn lake(&self) -> &Lake {
+        &self.names.lake
+    }
+
+    /// What a name of the lake means to this session; `None` also for a reader from whom something is kept back, since
+    /// what stands behind a name is not.
+    pub async fn resolved(&self, name: &TableName) -> Result<Option<Resolved>> {
+        if self.names.access.is_limited() {
+            return Ok(None);
+        }
+        self.names.tables.table(name).await
     }
 
     /// Makes `provider` known as the unqualified table `this`.

@@ -47,6 +47,19 @@ pub enum Resolved {
     Provider(Arc<dyn TableProvider>),
 }
 
+/// The filter for rows of `snapshot` that had arrived by `until`: the column that says when a row arrived, and the
+/// instant at or before which that must be. `None` when all rows had, or when none says so.
+pub fn arrived_by(snapshot: &Snapshot, until: Instant) -> Option<(&'static str, Instant)> {
+    let arrival = match snapshot.table.tier {
+        Tier::Quarantine => "_quarantined_at",
+        _ => "_ingested_at",
+    };
+    // A raw version whose newest row had arrived by then needs no filter.
+    let newest = snapshot.note.watermark.filter(|_| snapshot.table.tier == Tier::Raw);
+    let all = newest.is_some_and(|newest| newest <= until);
+    (!all && snapshot.schema.column_with_name(arrival).is_some()).then_some((arrival, until))
+}
+
 /// The point that one table of a statement is pinned to, see [`crate::timetravel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pin {

@@ -233,6 +233,7 @@ async fn batch(
         parallel,
         only: None,
         hashes: true,
+        rows: None,
     };
     let open = |schema: &SchemaRef, untyped: &[String]| -> Result<Vec<RawSink>> {
         require_columns(dataset, schema, untyped)?;

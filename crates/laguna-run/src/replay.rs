@@ -337,6 +337,7 @@ async fn parse(
         parallel: context.project.parallel.max(1),
         only: None,
         hashes: false,
+        rows: None,
     };
     let op = latest_rule(dataset).and_then(|rule| rule.op);
     let open = |_: &SchemaRef, _: &[String]| Ok(vec![Keep::default()]);

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ParamValues;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Instant, Result};
 use laguna_query::{Engine, LakeTables, Moment, Session, Surroundings};
@@ -49,6 +51,8 @@ pub struct Ask {
     pub cancel: CancellationToken,
     /// What the protocol's clients expect around the lake.
     pub around: Option<Arc<Surroundings>>,
+    /// The statement as it was planned before, with the state of the lake that it saw then: it reads that one.
+    pub held: Option<Held>,
 }
 
 impl Ask {
@@ -64,6 +68,7 @@ impl Ask {
             max_rows: None,
             cancel: CancellationToken::new(),
             around: None,
+            held: None,
         }
     }
 }
@@ -81,6 +86,23 @@ pub struct Answer {
 /// What is known of a statement before it runs.
 #[derive(Debug, Clone)]
 pub struct Prepared {
+    /// Columns of the answer.
+    pub schema: SchemaRef,
+    /// Types of `$1`, `$2`, … as far as the statement tells them.
+    pub parameters: Vec<Option<DataType>>,
+}
+
+/// A statement that was planned, and the state of the lake that it reads whenever it runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Held {
+    session: Session,
+    tables: Arc<LakeTables>,
+    moment: Moment,
+    /// The newest release when it was planned.
+    newest: Option<u64>,
+    plan: Arc<LogicalPlan>,
+    /// The release that it reads; `None` before the first.
+    pub release: Option<u64>,
     /// Columns of the answer.
     pub schema: SchemaRef,
     /// Types of `$1`, `$2`, … as far as the statement tells them.
@@ -219,22 +241,11 @@ impl Desk {
         }
         let inner = self.inner.clone();
         run::on(&self.inner, async move {
-            let newest = inner.handles.release().await?.map(|release| release.number);
+            let newest = inner.newest().await?;
             let (session, tables) = inner.session_in(&ask.caller, &ask.moment, ask.around).await?;
             let plan = session.plan(&ask.sql).await?;
             let schema = Arc::new(plan.schema().as_arrow().clone());
-            let types = plan.get_parameter_types().map_err(laguna_query::translate)?;
-            // `$1` is the first, whatever the order in which they stand.
-            let number = |name: &String| name.trim_start_matches('$').parse::<usize>().ok();
-            let count = types.keys().filter_map(number).max().unwrap_or(0);
-            let mut parameters = vec![None; count];
-            for (name, data_type) in types {
-                if let Some(place) =
-                    number(&name).and_then(|number| parameters.get_mut(number.wrapping_sub(1)))
-                {
-                    *place = data_type;
-                }
-            }
+            let parameters = parameters(&plan)?;
             let prepared = Prepared { schema, parameters };
             inner.prepared.keep(question, Kept::of(prepared.clone(), newest, &tables));
             Ok(prepared)
@@ -263,6 +274,36 @@ impl Desk {
         });
     }
 
+    /// Plans a statement and holds what it reads. With `params` its columns are those of a statement with these values.
+    pub async fn hold(
+        &self,
+        caller: &Arc<Caller>,
+        sql: &str,
+        params: &[ScalarValue],
+        moment: &Moment,
+    ) -> Result<Held> {
+        let (inner, caller, sql) = (self.inner.clone(), caller.clone(), sql.to_string());
+        let (params, moment) = (params.to_vec(), moment.clone());
+        run::on(&self.inner, async move {
+            let newest = inner.newest().await?;
+            let (session, tables) = inner.session(&caller, &moment).await?;
+            let release = tables.release().map(|release| release.number);
+            let plan = session.plan(&sql).await?;
+            let parameters = parameters(&plan)?;
+            let schema = match parameters.len() {
+                0 => session.columns_of(plan.clone())?,
+                // Without values not every type is known.
+                count if params.len() < count => Arc::new(plan.schema().as_arrow().clone()),
+                _ => {
+                    let bound = plan.clone().with_param_values(ParamValues::from(params));
+                    session.columns_of(bound.map_err(laguna_query::translate)?)?
+                }
+            };
+            Ok(Held { session, tables, moment, newest, plan: Arc::new(plan), release, schema, parameters })
+        })
+        .await
+    }
+
     /// A session of `caller` at `moment`, for what is no statement of the caller's: pages and catalogs.
     pub async fn session(&self, caller: &Caller, moment: &Moment) -> Result<Session> {
         self.inner.session(caller, moment).await.map(|(session, _)| session)
@@ -287,7 +328,26 @@ impl Desk {
     }
 }
 
+/// Types of `$1`, `$2`, … as far as the statement tells them.
+fn parameters(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
+    let types = plan.get_parameter_types().map_err(laguna_query::translate)?;
+    // `$1` is the first, whatever the order in which they stand.
+    let number = |name: &String| name.trim_start_matches('$').parse::<usize>().ok();
+    let count = types.keys().filter_map(number).max().unwrap_or(0);
+    let mut parameters = vec![None; count];
+    for (name, data_type) in types {
+        if let Some(place) = number(&name).and_then(|number| parameters.get_mut(number.wrapping_sub(1))) {
+            *place = data_type;
+        }
+    }
+    Ok(parameters)
+}
+
 impl Inner {
+    async fn newest(&self) -> Result<Option<u64>> {
+        Ok(self.handles.release().await?.map(|release| release.number))
+    }
+
     async fn session(&self, caller: &Caller, moment: &Moment) -> Result<(Session, Arc<LakeTables>)> {
         self.session_in(caller, moment, None).await
     }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod caller;
 pub mod desk;
 pub mod door;
+pub mod flight;
 pub mod http;
 pub mod identity;
 pub mod metrics;
@@ -18,7 +19,7 @@ mod tls;
 
 pub use audit::Audit;
 pub use caller::{Caller, Limits};
-pub use desk::{Answer, Ask, Desk, Prepared};
+pub use desk::{Answer, Ask, Desk, Held, Prepared};
 pub use door::{Core, Door};
 pub use identity::Identities;
 pub use server::Server;
@@ -28,5 +29,5 @@ use std::sync::Arc;
 
 /// Every door, in the order in which they are told.
 pub fn doors() -> Vec<Arc<dyn Door>> {
-    vec![Arc::new(postgres::Postgres), Arc::new(http::Http)]
+    vec![Arc::new(postgres::Postgres), Arc::new(flight::Flight), Arc::new(http::Http)]
 }

@@ -26,6 +26,7 @@ mod settled;
 pub mod snapshot;
 pub mod staged;
 pub mod statements;
+pub mod states;
 mod stats;
 pub mod types;
 pub mod writer;

@@ -28,10 +28,13 @@ use crate::snapshot::data_path;
 use crate::{DataFile, Lake, Snapshot};
 use statistics::FileStatistics;
 
+pub use by_file::FileScans;
+
 /// Columns besides those of the filters that are rather decoded for all rows than for those alone that pass: finding
 /// the rows again costs a tenth of the 22 queries of TPC-H.
 const NARROW: usize = 8;
 
+mod by_file;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -255,6 +258,23 @@ impl TableProvider for SnapshotTable {
             .map(|file| self.partitioned_file(&self.snapshot.files[*file]))
             .collect::<DataFusionResult<Vec<_>>>()?;
 
+        let groups = groups(partitioned, state.config().target_partitions());
+        let filtered = self.is_wide(&projection, filters);
+        self.source(state, groups, projection, statistics, limit, filtered)
+    }
+}
+
+impl SnapshotTable {
+    /// A scan of the columns at the places in `projection`, one partition a group of files.
+    fn source(
+        &self,
+        state: &dyn Session,
+        groups: Vec<FileGroup>,
+        projection: Vec<usize>,
+        statistics: Statistics,
+        limit: Option<usize>,
+        filtered: bool,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let runtime = state.runtime_env();
         let readers = CachedParquetFileReaderFactory::new(
             runtime.object_store(object_store_url())?,
@@ -264,7 +284,7 @@ impl TableProvider for SnapshotTable {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        options.global.pushdown_filters = self.is_wide(&projection, filters);
+        options.global.pushdown_filters = filtered;
         let mut source = ParquetSource::new(self.scan_schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
@@ -272,7 +292,7 @@ impl TableProvider for SnapshotTable {
             source = source.with_metadata_size_hint(hint);
         }
         let config = FileScanConfigBuilder::new(object_store_url(), Arc::new(source))
-            .with_file_groups(groups(partitioned, state.config().target_partitions()))
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(Some(projection))?
             .with_limit(limit)

@@ -30,7 +30,7 @@ pub(super) const STRFTIME: CheckKind = CheckKind {
         let format = arguments.required("strftime_format")?;
         let test = strptime::Format::compile(format)?;
         let says = format!("are not in the format {format}");
-        dates(column, Arc::new(move |text: &str| test.reads(text)), says)
+        dates(column, Arc::new(move |text: &str| test.reads(text)), says, true)
     },
     ..VALUES
 };
@@ -45,21 +45,23 @@ pub(super) const PARSEABLE: CheckKind = CheckKind {
     example: r#"{"date_text": "ordered_on"}"#,
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
-        dates(column, Arc::new(dateutil::reads), "are no dates".to_string())
+        // What a text leaves out is that of today.
+        dates(column, Arc::new(dateutil::reads), "are no dates".to_string(), false)
     },
     ..VALUES
 };
 
 type Reads = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-fn dates(column: Bound<'_>, reads: Reads, says: String) -> Result<Plan> {
+fn dates(column: Bound<'_>, reads: Reads, says: String, lasts: bool) -> Result<Plan> {
     let column = column.only_text()?;
-    Ok(RowPlan::of_values(column, Dates { column, reads }, says))
+    Ok(RowPlan::of_values(column, Dates { column, reads, lasts }, says))
 }
 
 struct Dates {
     column: usize,
     reads: Reads,
+    lasts: bool,
 }
 
 impl RowTest for Dates {
@@ -69,5 +71,9 @@ impl RowTest for Dates {
             return Ok(None);
         }
         Ok(any(where_text(texts, |text| !(self.reads)(text))))
+    }
+
+    fn lasts(&self) -> bool {
+        self.lasts
     }
 }

@@ -111,15 +111,15 @@ impl LateTest for Sets {
         let field = known.schema.field(self.column);
         let key = set_query::key_of(known.schema, self.column, "t");
         let compared = value::compared_sql(&key, field.data_type());
-        let members: Vec<String> =
-            self.wanted.iter().filter_map(|literal| value::literal_sql(literal, field.data_type())).collect();
-        let members = if members.is_empty() { "NULL".to_string() } else { members.join(", ") };
+        let members = value::members_sql(&self.wanted, field.data_type());
+        let is_member = format!("EXISTS (SELECT 1 FROM members AS m WHERE m.v = {compared})");
         let all = format!("SELECT count(DISTINCT {key}) AS d FROM {source} AS t");
         let text = [format!("CAST({key} AS VARCHAR)")];
         let row = |n: &str| set_query::row("(SELECT d FROM everything)", n, &text);
         Some(format!(
-            "WITH everything AS ({all}) SELECT * FROM (SELECT DISTINCT {} FROM {source} AS t WHERE {compared} IN ({members}) \
-             UNION ALL (SELECT DISTINCT {} FROM {source} AS t WHERE {key} IS NOT NULL AND NOT COALESCE({compared} IN ({members}), false) LIMIT {}) \
+            "WITH everything AS ({all}), members AS ({members}) \
+             SELECT * FROM (SELECT DISTINCT {} FROM {source} AS t WHERE {is_member} \
+             UNION ALL (SELECT DISTINCT {} FROM {source} AS t WHERE {key} IS NOT NULL AND NOT {is_member} LIMIT {}) \
              UNION ALL SELECT {} FROM everything) AS rows",
             row("1"),
             row("0"),

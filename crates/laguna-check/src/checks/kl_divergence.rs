@@ -186,7 +186,7 @@ impl LateTest for Divergence {
     fn needs(&self) -> Vec<Need> {
         let own = match &self.partition {
             Partition::Values { .. } | Partition::OwnValues => Need::Counts(self.column),
-            Partition::OwnBins => Need::Series(self.column),
+            Partition::OwnBins => Need::Series(self.column, false),
             Partition::Bins { edges, .. } => {
                 Need::Bins(self.column, edges.iter().map(|edge| edge.to_bits()).collect())
             }

@@ -68,17 +68,15 @@ impl LateTest for MostCommon {
         let data_type = known.schema.field(self.column).data_type();
         let key = set_query::key_of(known.schema, self.column, "t");
         // Literals of dates match no date, as in the pass.
-        let members: Vec<String> = match value::is_temporal(data_type) {
-            true => Vec::new(),
-            false => self.members.iter().filter_map(|m| value::literal_sql(m, data_type)).collect(),
-        };
-        let members = if members.is_empty() { "NULL".to_string() } else { members.join(", ") };
-        let hit =
-            format!("CASE WHEN {} IN ({members}) THEN 1 ELSE 0 END", value::compared_sql("k", data_type));
-        let row = set_query::row("count(*) OVER ()", &hit, &["CAST(k AS VARCHAR)".to_string()]);
+        let members: &[Value] = if value::is_temporal(data_type) { &[] } else { &self.members };
+        let members = value::members_sql(members, data_type);
+        let compared = value::compared_sql("k", data_type);
+        let hit = "CASE WHEN v IS NULL THEN 0 ELSE 1 END";
+        let row = set_query::row("count(*) OVER ()", hit, &["CAST(k AS VARCHAR)".to_string()]);
         Some(format!(
             "SELECT {row} FROM (SELECT k, n, max(n) OVER () AS most FROM (SELECT {key} AS k, count(*) AS n FROM {source} AS t \
-             WHERE {key} IS NOT NULL GROUP BY {key}) AS counted) AS ranked WHERE n = most ORDER BY {hit} DESC, k LIMIT {SHOWN}"
+             WHERE {key} IS NOT NULL GROUP BY {key}) AS counted) AS ranked LEFT JOIN ({members}) AS m ON m.v = {compared} \
+             WHERE n = most ORDER BY {hit} DESC, k LIMIT {SHOWN}"
         ))
     }
 

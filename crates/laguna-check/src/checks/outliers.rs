@@ -202,7 +202,7 @@ fn quartile_places(count: usize) -> [(usize, usize, f64); 2] {
 
 impl LateTest for Far {
     fn needs(&self) -> Vec<Need> {
-        vec![Need::Moments(self.column), Need::Series(self.column)]
+        vec![Need::Moments(self.column), Need::Series(self.column, true)]
     }
 
     fn sql(&self, known: &Known<'_>, source: &str) -> Option<String> {
@@ -244,12 +244,15 @@ impl LateTest for Far {
         };
         let mut counted = Counted { missing, ..Counted::default() };
         if let Some(window) = self.window(known) {
-            for at in (0..series.len()).filter(|at| !window.holds(series.float(*at))) {
-                counted.unexpected += 1;
-                if counted.examples.len() < known.examples {
-                    counted.examples.push(series.json(at));
-                    counted.rows.extend(series.rows.as_ref().map(|rows| rows[at]));
-                }
+            let mut far: Vec<usize> =
+                (0..series.len()).filter(|at| !window.holds(series.float(*at))).collect();
+            counted.unexpected = far.len() as u64;
+            if let Some(rows) = &series.rows {
+                far.sort_unstable_by_key(|at| rows[*at]);
+            }
+            for at in far.into_iter().take(known.examples) {
+                counted.examples.push(series.json(at));
+                counted.rows.extend(series.rows.as_ref().map(|rows| rows[at]));
             }
         }
         Ok(known.of_rows(counted, &what))

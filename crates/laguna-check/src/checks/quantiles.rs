@@ -213,7 +213,7 @@ impl Median {
 
 impl LateTest for Median {
     fn needs(&self) -> Vec<Need> {
-        vec![Need::Moments(self.column), Need::Series(self.column)]
+        vec![Need::Moments(self.column), Need::Series(self.column, false)]
     }
 
     fn sql(&self, known: &Known<'_>, source: &str) -> Option<String> {
@@ -281,7 +281,7 @@ impl Quantiles {
 
 impl LateTest for Quantiles {
     fn needs(&self) -> Vec<Need> {
-        vec![Need::Moments(self.column), Need::Series(self.column)]
+        vec![Need::Moments(self.column), Need::Series(self.column, false)]
     }
 
     fn sql(&self, known: &Known<'_>, source: &str) -> Option<String> {

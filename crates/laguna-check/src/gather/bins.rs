@@ -5,6 +5,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use laguna_base::Result;
 
+use crate::kept::codec::{Reader, Writer};
 use crate::view::failed;
 
 #[derive(Debug, Clone)]
@@ -55,5 +56,21 @@ impl Bins {
         self.below += other.below;
         self.above += other.above;
         self.present += other.present;
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        self.counts
+            .iter()
+            .chain([&self.below, &self.above, &self.present])
+            .for_each(|count| into.count(*count));
+    }
+
+    pub fn read(from: &mut Reader<'_>, edges: &[u64]) -> Option<Bins> {
+        let mut bins = Bins::new(edges);
+        for count in &mut bins.counts {
+            *count = from.count()?;
+        }
+        (bins.below, bins.above, bins.present) = (from.count()?, from.count()?, from.count()?);
+        from.is_done().then_some(bins)
     }
 }

@@ -10,6 +10,7 @@ use laguna_base::Result;
 use serde_json::Value;
 
 use super::Room;
+use crate::kept::codec::{Reader, Writer};
 use crate::value::{self, is_temporal, whole_scale};
 use crate::view::failed;
 
@@ -137,6 +138,67 @@ impl Counts {
         }
         // Keys that both held are held once; what is left is at least what it was said to be.
         self.words += other.words;
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        match &self.held {
+            Held::Nothing => into.count(0),
+            Held::Text(counts) => {
+                into.count(counts.len() as u64);
+                for (text, count) in counts {
+                    into.bytes(text.as_bytes());
+                    into.count(*count);
+                }
+            }
+            Held::Whole(counts) => {
+                into.count(counts.len() as u64);
+                for (whole, count) in counts {
+                    into.wide(*whole);
+                    into.count(*count);
+                }
+            }
+            Held::Float(counts) => {
+                into.count(counts.len() as u64);
+                for (bits, count) in counts {
+                    into.bits(*bits);
+                    into.count(*count);
+                }
+            }
+        }
+    }
+
+    pub fn read(from: &mut Reader<'_>, data_type: &DataType, room: &Room) -> Option<Counts> {
+        let mut read = Counts::new(data_type);
+        let entries = from.entries(2)?;
+        read.words = entries * ENTRY;
+        match &mut read.held {
+            Held::Nothing => {}
+            Held::Text(counts) => {
+                for _ in 0..entries {
+                    let text = from.text()?;
+                    read.words += text.len() / 8;
+                    counts.insert(text.into(), from.count()?);
+                }
+            }
+            Held::Whole(counts) => {
+                for _ in 0..entries {
+                    counts.insert(from.wide()?, from.count()?);
+                }
+            }
+            Held::Float(counts) => {
+                for _ in 0..entries {
+                    counts.insert(from.bits()?, from.count()?);
+                }
+            }
+        }
+        if !from.is_done() {
+            return None;
+        }
+        if !room.take(read.words) {
+            read.words = 0;
+            read.overflow(room);
+        }
+        Some(read)
     }
 
     /// All values in their order, and their counts.

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, StringArray, make_array};
+use arrow::buffer::Buffer;
+use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::functions_aggregate::min_max::{MaxAccumulator, MinAccumulator};
@@ -10,15 +12,18 @@ use datafusion::logical_expr::Accumulator;
 use datafusion::scalar::ScalarValue;
 use laguna_base::Result;
 
+use crate::kept::codec::{Reader, Writer};
 use crate::plan::Ignore;
 use crate::view::{View, failed};
 
+mod aside;
 pub(crate) mod bins;
 pub(crate) mod counts;
 pub(crate) mod distinct;
 pub(crate) mod keys;
 pub(crate) mod moments;
 pub(crate) mod series;
+pub(crate) mod tally;
 
 use bins::Bins;
 use counts::Counts;
@@ -40,8 +45,8 @@ pub(crate) enum Need {
     Distinct(usize),
     /// Each different value and how often it stands there.
     Counts(usize),
-    /// All values, as numbers.
-    Series(usize),
+    /// All values, as numbers, and whether their rows matter.
+    Series(usize, bool),
     /// How many values between edges (the bits of each float).
     Bins(usize, Vec<u64>),
 }
@@ -56,7 +61,7 @@ impl Need {
             | Need::Moments(column)
             | Need::Distinct(column)
             | Need::Counts(column)
-            | Need::Series(column)
+            | Need::Series(column, _)
             | Need::Bins(column, _) => vec![*column],
         }
     }
@@ -103,6 +108,44 @@ impl Extreme {
     fn of(accumulator: impl Accumulator + 'static) -> Slot {
         Slot::Extreme(Extreme { accumulator: Box::new(accumulator), found: None })
     }
+
+    /// Its value in the bytes of its type: numbers and times as Arrow holds them, texts as they are.
+    fn write(&mut self, into: &mut Writer) -> Option<()> {
+        let value = self.accumulator.evaluate().and_then(|value| value.to_array()).ok()?;
+        let data_type = value.data_type().clone();
+        if value.is_null(0) {
+            into.bytes(&[0]);
+        } else if let Some(width) = data_type.primitive_width() {
+            into.bytes(&[1]);
+            let data = value.to_data();
+            into.bytes(data.buffers().first()?.get(data.offset() * width..)?.get(..width)?);
+        } else if data_type.is_string() {
+            into.bytes(&[2]);
+            let text = cast(&value, &DataType::Utf8).ok()?;
+            into.bytes(text.as_string::<i32>().value(0).as_bytes());
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    fn read(&mut self, from: &mut Reader<'_>, data_type: &DataType) -> Option<()> {
+        let value = match from.bytes()? {
+            [0] => return from.is_done().then_some(()),
+            [1] => {
+                let bytes = from.bytes()?;
+                let whole = data_type.primitive_width() == Some(bytes.len());
+                let data = ArrayData::builder(data_type.clone()).len(1).add_buffer(Buffer::from(bytes));
+                whole.then(|| data.build().ok()).flatten().map(make_array)?
+            }
+            [2] => {
+                let text: ArrayRef = std::sync::Arc::new(StringArray::from(vec![from.text()?]));
+                cast(&text, data_type).ok()?
+            }
+            _ => return None,
+        };
+        from.is_done().then(|| self.accumulator.merge_batch(&[value]).ok()).flatten()
+    }
 }
 
 impl Slot {
@@ -114,7 +157,7 @@ impl Slot {
             Need::Keys(..) => Slot::Keys(Keys::new(row_numbers)),
             Need::Distinct(_) => Slot::Distinct(Values::default()),
             Need::Counts(column) => Slot::Counts(Counts::new(&types(*column))),
-            Need::Series(column) => Slot::Series(Series::new(&types(*column), row_numbers)),
+            Need::Series(column, rows) => Slot::Series(Series::new(&types(*column), *rows && row_numbers)),
             Need::Bins(_, edges) => Slot::Bins(Bins::new(edges)),
         })
     }
@@ -128,7 +171,7 @@ impl Slot {
             (Slot::Keys(keys), Need::Keys(columns, ignore)) => keys.update(columns, *ignore, view, room),
             (Slot::Distinct(values), Need::Distinct(column)) => values.update(*column, view, room),
             (Slot::Counts(counts), Need::Counts(column)) => counts.update(view.values(*column)?, room),
-            (Slot::Series(series), Need::Series(column)) => series.update(*column, view, room),
+            (Slot::Series(series), Need::Series(column, _)) => series.update(*column, view, room),
             (Slot::Bins(bins), Need::Bins(column, _)) => bins.update(view.values(*column)?),
             _ => Ok(()),
         }
@@ -161,6 +204,48 @@ impl Slot {
         Ok(())
     }
 
+    /// Its content as bytes; `None` when memory does not hold all that it has seen, or it needs more than `largest` bytes.
+    pub fn write(&mut self, into: &mut Writer, largest: usize) -> Option<()> {
+        // A different value takes half of the words that are counted for it.
+        if self.words() * size_of::<u64>() / 2 > largest {
+            return None;
+        }
+        match self {
+            Slot::Extreme(extreme) => return extreme.write(into),
+            Slot::Moments(moments) => moments.write(into),
+            Slot::Keys(keys) if keys.held() => keys.write(into),
+            Slot::Distinct(values) if values.held() => values.write(into),
+            Slot::Counts(counts) if !counts.overflowed() => counts.write(into),
+            Slot::Series(series) if !series.overflowed() => series.write(into),
+            Slot::Bins(bins) => bins.write(into),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Takes what was written in place of what it holds: nothing yet.
+    pub fn read(
+        &mut self,
+        need: &Need,
+        types: impl Fn(usize) -> DataType,
+        from: &mut Reader<'_>,
+        room: &Room,
+    ) -> Option<()> {
+        *self = match (&mut *self, need) {
+            (Slot::Extreme(extreme), Need::Min(column) | Need::Max(column)) => {
+                return extreme.read(from, &types(*column));
+            }
+            (_, Need::Moments(column)) => Slot::Moments(Moments::read(from, &types(*column))?),
+            (_, Need::Bins(_, edges)) => Slot::Bins(Bins::read(from, edges)?),
+            (_, Need::Keys(..)) => Slot::Keys(Keys::read(from, room)?),
+            (_, Need::Distinct(_)) => Slot::Distinct(Values::read(from, room)?),
+            (_, Need::Counts(column)) => Slot::Counts(Counts::read(from, &types(*column), room)?),
+            (_, Need::Series(column, _)) => Slot::Series(Series::read(from, &types(*column), room)?),
+            (_, Need::Min(_) | Need::Max(_)) => return None,
+        };
+        Some(())
+    }
+
     /// What it holds of the room.
     pub fn words(&self) -> usize {
         match self {
@@ -173,11 +258,14 @@ impl Slot {
     }
 }
 
-/// One hash a row over all `arrays`.
-pub(crate) fn hashes(arrays: &[ArrayRef], seed: u64, rows: usize) -> Result<Vec<u64>> {
-    let mut hashes = vec![0u64; rows];
-    create_hashes(arrays, &RandomState::with_seed(seed), &mut hashes).map_err(failed)?;
-    Ok(hashes)
+/// One hash of 128 bits a row over all `arrays`, in two halves.
+pub(crate) fn wide_hashes(arrays: &[ArrayRef], rows: usize) -> Result<(Vec<u64>, Vec<u64>)> {
+    let half = |seed: u64| -> Result<Vec<u64>> {
+        let mut hashes = vec![0; rows];
+        create_hashes(arrays, &RandomState::with_seed(seed), &mut hashes).map_err(failed)?;
+        Ok(hashes)
+    };
+    Ok((half(0x6c61_6775_6e61)?, half(0x6c61_6b65)?))
 }
 
 /// Floats with one zero, because -0.0 equals 0.0 as a key.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Room;
 use super::counts::{Wholes, wholes};
+use crate::kept::codec::{Reader, Writer};
 use crate::value::{self, is_temporal, whole_scale};
 use crate::view::{View, failed};
 
@@ -117,6 +118,38 @@ impl Series {
             (Some(into), Some(from)) => into.extend(from),
             (rows, _) => *rows = None,
         }
+    }
+
+    pub fn write(&self, into: &mut Writer) {
+        into.count(self.len() as u64);
+        match &self.numbers {
+            Numbers::Whole(numbers) => numbers.iter().for_each(|number| into.bits(*number as u64)),
+            Numbers::Float(numbers) => numbers.iter().for_each(|number| into.float(*number)),
+        }
+    }
+
+    pub fn read(from: &mut Reader<'_>, data_type: &DataType, room: &Room) -> Option<Series> {
+        let mut read = Series::new(data_type, false);
+        let entries = from.entries(8)?;
+        match &mut read.numbers {
+            Numbers::Whole(numbers) => {
+                for _ in 0..entries {
+                    numbers.push(from.bits()? as i64);
+                }
+            }
+            Numbers::Float(numbers) => {
+                for _ in 0..entries {
+                    numbers.push(from.float()?);
+                }
+            }
+        }
+        if !from.is_done() {
+            return None;
+        }
+        if !room.take(entries) {
+            read = Series { overflowed: true, ..Series::new(data_type, false) };
+        }
+        Some(read)
     }
 
     /// One number as a float.

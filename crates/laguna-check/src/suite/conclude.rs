@@ -105,21 +105,21 @@ impl Suite {
                 self.counted(index, VerdictKind::Table, in_pass(), &what, &says)
             }
             Plan::Unique { columns, .. } => {
-                let keys = check.slots.iter().find_map(|slot| match merged.slot(*slot) {
-                    Slot::Keys(keys) => Some(keys),
-                    _ => None,
-                });
-                let mut numbers = match keys {
-                    Some(keys) if answer.total > 0 => keys.repeated_rows(answer.total),
-                    _ => Vec::new(),
-                };
-                numbers.truncate(merged.keep().examples);
-                let counts = Counts {
-                    rows,
-                    missing: keys.map_or(0, |keys| keys.missing),
-                    unexpected: answer.total,
-                    examples: answer.examples(&column_types(columns), merged.keep().examples),
-                    numbers,
+                let missing = merged.keys(check).map_or(0, |keys| keys.missing);
+                let counts = match merged.repeats(check) {
+                    Some(repeats) if self.shows_rows => {
+                        Counts { missing, unexpected: repeats.repeated, ..in_pass() }
+                    }
+                    repeats => Counts {
+                        rows,
+                        missing,
+                        unexpected: answer.total,
+                        examples: answer.examples(&column_types(columns), merged.keeping().examples),
+                        numbers: match repeats {
+                            Some(repeats) if repeats.repeated == answer.total => repeats.rows.clone(),
+                            _ => Vec::new(),
+                        },
+                    },
                 };
                 let what = if columns.len() == 1 { "values" } else { "combinations" };
                 let what = format!("{what} of {}", names(columns));
@@ -128,7 +128,7 @@ impl Suite {
             Plan::ForeignKey { columns, to, fields } => {
                 let counts = Counts {
                     unexpected: answer.total,
-                    examples: answer.examples(&column_types(columns), merged.keep().examples),
+                    examples: answer.examples(&column_types(columns), merged.keeping().examples),
                     ..in_pass()
                 };
                 let says = format!("are not found in {to} ({})", fields.join(", "));

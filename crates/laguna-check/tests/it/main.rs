@@ -4,6 +4,7 @@ mod conditions;
 mod conformance;
 mod gates;
 mod hostile;
+mod kept;
 mod parsing;
 mod passes;
 mod support;

@@ -1,8 +1,8 @@
 //! Avro object container files, read batch by batch.
 
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -14,7 +14,7 @@ use laguna_base::{Error, Result};
 use super::{Block, Format, Parsing, SendBlock, columnar};
 use crate::InputFile;
 use crate::evidence::Findings;
-use crate::input::{Input, Shared};
+use crate::input::{Input, Shared, Tally};
 use crate::scalar::Zone;
 use crate::target::Target;
 
@@ -48,22 +48,17 @@ impl Format for Avro {
         if file.size == 0 {
             return Ok(Findings::default());
         }
-        let input = Input::open(file, UTF_8, Arc::default())?.share();
+        let input = Input::open(file, UTF_8, Tally::default())?.share();
         columnar::findings(&reader(file, input)?.schema(), &file.path)
     }
 
-    fn produce(
-        &self,
-        file: &InputFile,
-        progress: Arc<AtomicU64>,
-        send: &mut SendBlock,
-    ) -> Result<Option<String>> {
+    fn produce(&self, file: &InputFile, tally: Tally, send: &mut SendBlock) -> Result<Option<String>> {
         if file.size == 0 {
-            return Input::open(file, UTF_8, progress)?.hash().map(Some);
+            return Input::open(file, UTF_8, tally)?.hash();
         }
         // The reader ends quietly where a file was cut off: the frame is checked first.
         let expected = count(file)?;
-        let input = Input::open(file, UTF_8, progress)?.share();
+        let input = Input::open(file, UTF_8, tally)?.share();
         let mut row = 1;
         {
             for batch in reader(file, input.clone())? {
@@ -72,14 +67,14 @@ impl Format for Avro {
                 let block = Rows { batch, first_row: row, path: file.path.clone(), zone: self.zone };
                 row += rows;
                 if !send(Box::new(block), memory) {
-                    return input.hash().map(Some);
+                    return input.hash();
                 }
             }
         }
         if row - 1 != expected {
             return Err(cut_off(file));
         }
-        input.hash().map(Some)
+        input.hash()
     }
 }
 
@@ -90,7 +85,7 @@ fn cut_off(file: &InputFile) -> Error {
 
 /// Rows that the blocks of a container announce, all of which must be there (Avro 1.12, Object Container Files).
 fn count(file: &InputFile) -> Result<u64> {
-    let mut bytes = BufReader::with_capacity(1 << 17, Input::open(file, UTF_8, Arc::default())?.share());
+    let mut bytes = BufReader::with_capacity(1 << 17, Input::open(file, UTF_8, Tally::default())?.share());
     frame(&mut bytes).map_err(|error| cut_off(file).caused_by(error))
 }
 
@@ -154,6 +149,10 @@ struct Rows {
 }
 
 impl Block for Rows {
+    fn rows(&self) -> Range<u64> {
+        self.first_row..self.first_row + self.batch.num_rows() as u64
+    }
+
     fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing {
         let parsed = columnar::fit(&self.batch, &target, &self.path, self.zone, self.first_row);
         Box::new(std::iter::once(parsed))

@@ -8,14 +8,15 @@ mod parquet;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use arrow::array::RecordBatch;
 use laguna_base::settings::dataset::{Format as Word, SourceSettings};
 use laguna_base::{Error, Result, suggest};
 
 use crate::evidence::Findings;
+use crate::input::Tally;
 use crate::read::RowNumbers;
 use crate::scalar::Zone;
 use crate::target::{Target, raw_text};
@@ -46,14 +47,9 @@ pub trait Format: Send + Sync {
     /// The columns of the file and what its first `length` bytes say of them.
     fn sample(&self, file: &InputFile, length: usize) -> Result<Findings>;
 
-    /// Cuts the file into blocks; `send` says whether more are wanted. Gives the hash of the file's bytes, where all of
-    /// them pass by.
-    fn produce(
-        &self,
-        file: &InputFile,
-        progress: Arc<AtomicU64>,
-        send: &mut SendBlock,
-    ) -> Result<Option<String>>;
+    /// Cuts the file into blocks, always at the same places; `send` says whether more are wanted. Gives the hash of the
+    /// file's bytes, where it is wanted and all of them pass by.
+    fn produce(&self, file: &InputFile, tally: Tally, send: &mut SendBlock) -> Result<Option<String>>;
 }
 
 /// Takes a block with the bytes of memory that it holds; false when no more are wanted.
@@ -61,6 +57,9 @@ pub type SendBlock<'a> = dyn FnMut(Box<dyn Block>, usize) -> bool + 'a;
 
 /// A run of rows of one file.
 pub trait Block: Send {
+    /// The numbers of its rows: its first one, and the one behind its last.
+    fn rows(&self) -> Range<u64>;
+
     /// The rows as batches of the target's schema.
     fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing;
 
@@ -165,6 +164,10 @@ pub struct LongRow {
 }
 
 impl Block for LongRow {
+    fn rows(&self) -> Range<u64> {
+        self.row..self.row + 1
+    }
+
     fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing {
         let parsed = target.batch(Vec::new(), 0, None).map_err(Stop::from).map(|batch| Parsed {
             batch,

@@ -1,8 +1,9 @@
 //! Apache Parquet: row groups side by side, batch by batch.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use laguna_base::settings::dataset::SourceSettings;
 use laguna_base::{Error, Result};
@@ -16,6 +17,7 @@ use super::{Block, Format, Parsing, SendBlock, Stop, columnar};
 use crate::InputFile;
 use crate::discover::unreadable;
 use crate::evidence::Findings;
+use crate::input::Tally;
 use crate::scalar::Zone;
 use crate::target::{Place, Target};
 
@@ -49,29 +51,20 @@ impl Format for Parquet {
         columnar::findings(metadata(file)?.schema(), &file.path)
     }
 
-    fn produce(
-        &self,
-        file: &InputFile,
-        progress: Arc<AtomicU64>,
-        send: &mut SendBlock,
-    ) -> Result<Option<String>> {
+    fn produce(&self, file: &InputFile, tally: Tally, send: &mut SendBlock) -> Result<Option<String>> {
         if file.size > 0 {
             let metadata = metadata(file)?;
             let mut row = 1;
             for (group, meta) in metadata.metadata().row_groups().iter().enumerate() {
                 let size = meta.compressed_size().max(0) as u64;
-                let block = RowGroup {
-                    file: file.clone(),
-                    metadata: metadata.clone(),
-                    group,
-                    first_row: row,
-                    zone: self.zone,
-                };
-                row += meta.num_rows().max(0) as u64;
+                let rows = row..row + meta.num_rows().max(0) as u64;
+                row = rows.end;
+                let block =
+                    RowGroup { file: file.clone(), metadata: metadata.clone(), group, rows, zone: self.zone };
                 if !send(Box::new(block), 0) {
                     break;
                 }
-                progress.fetch_add(size, Ordering::Relaxed);
+                tally.progress.fetch_add(size, Ordering::Relaxed);
             }
         }
         Ok(None)
@@ -89,11 +82,15 @@ struct RowGroup {
     file: InputFile,
     metadata: ArrowReaderMetadata,
     group: usize,
-    first_row: u64,
+    rows: Range<u64>,
     zone: Zone,
 }
 
 impl Block for RowGroup {
+    fn rows(&self) -> Range<u64> {
+        self.rows.clone()
+    }
+
     fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing {
         let opened = File::open(&self.file.absolute).map_err(|error| unreadable(&self.file.path, error));
         let reader = opened.and_then(|opened| {
@@ -109,7 +106,7 @@ impl Block for RowGroup {
             Ok(reader) => reader,
             Err(error) => return Box::new(std::iter::once(Err(Stop::Error(error)))),
         };
-        let mut row = self.first_row;
+        let mut row = self.rows.start;
         Box::new(reader.map(move |batch| {
             let batch = batch.map_err(|error| damaged(&self.file, error.into()))?;
             let first = row;

@@ -73,6 +73,7 @@ pub fn options() -> ReadOptions {
         parallel: 2,
         only: None,
         hashes: true,
+        rows: None,
     }
 }
 

@@ -12,11 +12,13 @@ use futures::TryStreamExt;
 use laguna_base::settings::parse_duration;
 use laguna_base::settings::table::Incremental;
 use laguna_base::{Error, Result};
-use laguna_check::Suite;
+use laguna_check::{Gate, Suite};
 use laguna_query::Session;
 use laguna_store::content::ContentHash;
 use laguna_store::{DataFile, Snapshot, Staged, types};
 
+use super::by_file::{self, ByFile, Passed};
+use super::look::Within;
 use super::{BuildContext, Built, finish, judge, quoted, require_columns, start, stream, whole};
 use crate::project::Model;
 
@@ -89,24 +91,39 @@ pub(super) async fn build(
 
     // The checks speak of the whole table: what stands in it beside the new rows is read once more, and joins what
     // the pass saw of the new ones, those set aside among them.
+    let mut within = None;
     let collector = if model.checks.is_empty() {
         pass.collector
     } else {
         let fresh: HashSet<&str> = pass.written.files.iter().map(|file| file.path.as_str()).collect();
-        let mut kept = lake.staged_snapshot(&staged).await?;
+        let all = lake.staged_snapshot(&staged).await?;
+        let mut kept = all.clone();
         kept.files.retain(|file| !fresh.contains(file.path.as_str()));
-        let session = context.engine.session(context.tables.clone(), context.instant);
-        session.register_this(lake.provider(Arc::new(kept))?);
-        let columns: Vec<String> = suite.columns().iter().map(|column| quoted(column)).collect();
-        let list = if columns.is_empty() { "1 AS one".to_string() } else { columns.join(", ") };
-        let kept = session.partitions(&format!("SELECT {list} FROM this"), &[]).await?;
-        let mut collector = stream::observe(context, &suite, schema.clone(), kept.streams).await?;
+        let states = Arc::new(lake.file_states(&model.name));
+        let kept = Arc::new(ByFile::new(session, Arc::new(kept), states.clone())?);
+        let Passed { mut collector, bytes, failing, .. } =
+            kept.pass(&suite, &schema, context.progress.as_ref()).await?;
+        bytes_in += bytes;
+        // Rows that are refused lie in the kept files that tell so, and in any of the new ones.
+        let all = Arc::new(ByFile::new(session, Arc::new(all), states)?);
+        let in_kept =
+            |check: usize, path: &str| failing[check].iter().any(|file| kept.files()[*file].path == path);
+        let failing = (0..failing.len()).map(|check| {
+            let may_fail = |file: &DataFile| match fresh.contains(file.path.as_str()) {
+                true => pass.collector.refused(check) > 0,
+                false => in_kept(check, &file.path),
+            };
+            (0..all.files().len()).filter(|file| may_fail(&all.files()[*file])).collect()
+        });
+        within = Some(Within { failing: failing.collect(), files: all });
         collector.merge(pass.collector);
-        bytes_in += laguna_store::scan::bytes_scanned(kept.physical.as_ref());
         collector
     };
-    let judged = judge(model, context, &suite, collector, &mut staged, &mut bytes_in).await?;
+    let judged = judge(model, context, &suite, collector, within, &mut staged, &mut bytes_in).await?;
     finish(model, context, &mut staged, &judged.verdicts)?;
+    if judged.gate != Gate::Block {
+        by_file::keep_written(lake, &model.name, pass.fresh, &staged.adds).await;
+    }
     let mut quarantined = pass.quarantined;
     quarantined.extend(judged.quarantined);
     Ok(Built {

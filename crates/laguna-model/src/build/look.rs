@@ -1,20 +1,20 @@
-//! Checking a table that is there: its rows are read and judged, and nothing is written.
+//! Checking a table that is there: its rows are judged, those of files that no check has seen are read, and what was
+//! accumulated of those is kept. Nothing else is written.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::datasource::ViewTable;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use laguna_base::{Result, TableName};
-use laguna_check::{
-    Answered, CheckSpec, Collector, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain,
-};
+use laguna_check::{Answered, CheckSpec, FailingRow, Keep, RowFinder, SetQuery, Suite, Verdict, explain};
 use laguna_query::Session;
+use laguna_store::states::FileStates;
 use laguna_store::{scan, types};
 
+use super::by_file::{ByFile, FilesRead, Passed};
 use super::{quoted, statistics, stream};
 
 /// What is asked of a table.
@@ -32,6 +32,8 @@ pub struct Look {
     pub key: Vec<String>,
     /// Whether it matters how each check is answered.
     pub explain: bool,
+    /// What is kept of the table's files, where several looks share it.
+    pub states: Option<Arc<FileStates>>,
 }
 
 /// What was seen.
@@ -45,8 +47,10 @@ pub struct Looked {
     pub failing: Vec<Vec<FailingRow>>,
     /// Rows of the table.
     pub rows: u64,
-    /// Bytes read from storage.
+    /// Bytes of the table that were read.
     pub bytes: u64,
+    /// How much of its files was read; `None` for what has no files, and where no row was looked at.
+    pub files: Option<FilesRead>,
 }
 
 /// Checks one table as `session` sees it. The session must be one that no other table is looked at with: its `this`
@@ -98,16 +102,26 @@ async fn read(
     }
     let suite = Suite::compile_each(checks, schema).keeping(look.keep);
     let mut collector = suite.collector();
+    let (mut fed, mut within) = (None, None);
     if suite.needs_no_rows() {
         let (count, bytes) = ask(session, &format!("SELECT count(*) FROM {name}")).await?;
         let rows = count.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0));
         collector.count_rows(rows.unsigned_abs());
         looked.bytes += bytes;
+    } else if let Some(files) = ByFile::of(session, &look.table, look.states.clone()).await? {
+        let files = Arc::new(files);
+        let Passed { collector: seen, bytes, told, fed: read, failing } =
+            files.pass(&suite, schema, &|_| {}).await?;
+        collector = seen;
+        looked.bytes += bytes;
+        looked.files = Some(told);
+        fed = Some(read);
+        within = Some(Within { files, failing });
     } else {
         let columns: Vec<String> = suite.columns().iter().map(|column| quoted(column)).collect();
         let list = if columns.is_empty() { "1 AS one".to_string() } else { columns.join(", ") };
         let output = session.partitions(&format!("SELECT {list} FROM {name}"), &[]).await?;
-        collector.merge(observe(&suite, schema, output.streams).await?);
+        collector.merge(stream::observe(&suite, schema, output.streams, &(Arc::new(|_| {}) as _)).await?);
         looked.bytes += scan::bytes_scanned(output.physical.as_ref());
     }
     looked.rows = collector.rows();
@@ -125,8 +139,14 @@ async fn read(
     looked.verdicts = suite.finish(collector, answers)?;
     if look.explain {
         looked.answered = explain(checks, schema, query.as_ref());
+        let fed = fed.filter(|_| looked.rows > 0);
+        for (how, fed) in looked.answered.iter_mut().zip(fed.into_iter().flatten()) {
+            if *how == Answered::Pass && !fed {
+                *how = Answered::Kept;
+            }
+        }
     }
-    let search = Search { session, from: name, checks, key: &look.key, rows: look.rows };
+    let search = Search { session, from: name, checks, key: &look.key, rows: look.rows, within };
     let (failing, bytes) = search.failing(&suite, schema, &looked.verdicts).await?;
     looked.failing = failing;
     looked.bytes += bytes;
@@ -144,6 +164,14 @@ pub(super) struct Search<'a> {
     pub key: &'a [String],
     /// Rows of each check, at most.
     pub rows: usize,
+    /// Where rows that fail by themselves are, if that is known.
+    pub within: Option<Within>,
+}
+
+/// Files of a table, and for each check the numbers of those that hold rows which it refuses by themselves.
+pub(super) struct Within {
+    pub files: Arc<ByFile>,
+    pub failing: Vec<Vec<usize>>,
 }
 
 /// An error of the query over several checks names them.
@@ -160,28 +188,6 @@ async fn ask(session: &Session, sql: &str) -> Result<(Vec<RecordBatch>, u64)> {
     let physical = result.physical.clone();
     let batches = laguna_query::collect(result).await?;
     Ok((batches, scan::bytes_scanned(physical.as_ref())))
-}
-
-async fn observe(
-    suite: &Suite,
-    schema: &SchemaRef,
-    streams: Vec<SendableRecordBatchStream>,
-) -> Result<Collector> {
-    let parts = streams.into_iter().map(|mut stream| {
-        let (suite, schema) = (suite.clone(), schema.clone());
-        async move {
-            let mut collector = suite.collector();
-            while let Some(batch) = stream.next().await {
-                collector.update(&stream::widen(&batch.map_err(laguna_query::translate)?, &schema)?)?;
-            }
-            Ok(collector)
-        }
-    });
-    let mut merged = suite.collector();
-    for collector in stream::concurrently(parts).await? {
-        merged.merge(collector);
-    }
-    Ok(merged)
 }
 
 impl Search<'_> {
@@ -201,7 +207,7 @@ impl Search<'_> {
         Ok((found, bytes))
     }
 
-    /// Rows that fail by themselves: the table is read again until enough are found.
+    /// Rows that fail by themselves: the files that hold some are read again, else the table, until enough are found.
     async fn single_rows(
         &self,
         schema: &SchemaRef,
@@ -211,6 +217,26 @@ impl Search<'_> {
         let Some(mut finder) = RowFinder::new(self.checks, verdicts, schema, self.rows)? else {
             return Ok(0);
         };
+        if let Some(Within { files, failing }) = &self.within {
+            let mut bytes = 0;
+            for file in 0..files.files().len() {
+                let wanted = failing
+                    .iter()
+                    .enumerate()
+                    .any(|(check, failing)| failing.binary_search(&file).is_ok() && finder.wants(check));
+                if !wanted {
+                    continue;
+                }
+                let see = |batch: &RecordBatch| {
+                    for (check, row) in finder.update(batch)? {
+                        found[check].push(self.row(batch, row, check, schema));
+                    }
+                    Ok(finder.is_done())
+                };
+                bytes += files.look_through(file, schema, see).await?;
+            }
+            return Ok(bytes);
+        }
         let result = self.session.execute(&format!("SELECT * FROM {}", self.from)).await?;
         let mut stream = result.stream;
         while let Some(batch) = stream.next().await {

@@ -1,5 +1,6 @@
 //! The executing half: one model from its SQL to a staged version with verdicts, through store, query and check.
 
+mod by_file;
 mod incremental;
 mod look;
 mod statistics;
@@ -20,6 +21,7 @@ use laguna_store::{CommitNote, ReleasedTable, Snapshot, Staged, WriteOptions, ty
 
 use crate::project::Model;
 
+pub use by_file::FilesRead;
 pub use incremental::Scope;
 pub use look::{Look, Looked, look};
 pub use stream::{QuarantinedRow, json_rows, quarantine_batch, quarantine_schema};
@@ -128,8 +130,11 @@ async fn whole(model: &Arc<Model>, context: &BuildContext, session: &Session) ->
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
     let (rows_in, mut bytes_in) = (scanned.rows, scanned.bytes);
     let mut staged = start(model, context, &schema, std::mem::take(&mut pass.written))?;
-    let judged = judge(model, context, &suite, pass.collector, &mut staged, &mut bytes_in).await?;
+    let judged = judge(model, context, &suite, pass.collector, None, &mut staged, &mut bytes_in).await?;
     finish(model, context, &mut staged, &judged.verdicts)?;
+    if judged.gate != Gate::Block {
+        by_file::keep_written(context.engine.lake(), &model.name, pass.fresh, &staged.adds).await;
+    }
     let mut quarantined = pass.quarantined;
     quarantined.extend(judged.quarantined);
     Ok(Built {
@@ -222,6 +227,7 @@ async fn judge(
     context: &BuildContext,
     suite: &Arc<Suite>,
     mut collector: laguna_check::Collector,
+    within: Option<look::Within>,
     staged: &mut Staged,
     bytes_in: &mut u64,
 ) -> Result<Judged> {
@@ -256,6 +262,7 @@ async fn judge(
             checks: &model.checks,
             key: model.key(),
             rows: FAILING_ROWS,
+            within,
         };
         *bytes_in += match suite.keeps_rows() {
             true => search.rows_among_others(suite, &verdicts, &mut failing).await?,

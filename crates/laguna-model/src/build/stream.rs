@@ -12,13 +12,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt};
-use laguna_base::settings::table::OnFail;
+use laguna_base::settings::table::{Materialize, OnFail};
 use laguna_base::{Error, Instant, Result};
 use laguna_check::{Collector, Suite};
+use laguna_store::states::State;
 use laguna_store::writer::Written;
 use laguna_store::{DataFile, Staged, TableWriter, WriteOptions, types};
 
-use super::{BuildContext, quoted, write_options};
+use super::{BuildContext, by_file, quoted, write_options};
 use crate::project::Model;
 
 /// What the pass gave.
@@ -26,6 +27,8 @@ pub(super) struct Pass {
     pub written: Written,
     pub collector: Collector,
     pub quarantined: Vec<DataFile>,
+    /// Files with what the checks have accumulated of their rows, where that is known file by file.
+    pub fresh: Vec<(DataFile, State)>,
 }
 
 /// Feeds `streams` to the checks and to files, side by side, one writer and one task a stream.
@@ -48,9 +51,16 @@ pub(super) async fn write(
         };
         part.run(stream)
     });
-    let mut pass =
-        Pass { written: Written::default(), collector: suite.collector(), quarantined: Vec::new() };
-    for (written, collector, aside) in concurrently(parts).await? {
+    let mut pass = Pass {
+        written: Written::default(),
+        collector: suite.collector(),
+        quarantined: Vec::new(),
+        fresh: Vec::new(),
+    };
+    for (written, mut collector, aside) in concurrently(parts).await? {
+        if matches!(model.settings.materialize, Materialize::Incremental(_)) {
+            pass.fresh.extend(by_file::of_written(suite, &written, &mut collector));
+        }
         pass.written.rows += written.rows;
         pass.written.content.merge(&written.content);
         pass.written.files.extend(written.files);
@@ -175,17 +185,17 @@ pub(super) async fn copy(
     Ok(copied)
 }
 
-/// Feeds `streams` to the checks only. Columns that the streams lack are shown to the checks as nulls: callers leave
-/// out only what no check reads.
+/// Feeds `streams` to the checks only. `progress` is told how many rows have passed.
 pub(super) async fn observe(
-    context: &BuildContext,
-    suite: &Arc<Suite>,
-    schema: SchemaRef,
+    suite: &Suite,
+    schema: &SchemaRef,
     streams: Vec<SendableRecordBatchStream>,
+    progress: &Arc<dyn Fn(u64) + Send + Sync>,
 ) -> Result<Collector> {
     let total = Arc::new(AtomicU64::new(0));
     let parts = streams.into_iter().map(|mut stream| {
-        let (context, suite, schema, total) = (context.clone(), suite.clone(), schema.clone(), total.clone());
+        let (suite, schema, progress, total) =
+            (suite.clone(), schema.clone(), progress.clone(), total.clone());
         async move {
             let mut collector = suite.collector();
             while let Some(batch) = stream.next().await {
@@ -193,7 +203,7 @@ pub(super) async fn observe(
                 collector.update(&widen(&batch, &schema)?)?;
                 let rows = batch.num_rows() as u64;
                 let before = total.fetch_add(rows, Ordering::Relaxed);
-                (context.progress)(before + rows);
+                progress(before + rows);
             }
             Ok(collector)
         }
@@ -205,7 +215,7 @@ pub(super) async fn observe(
     Ok(merged)
 }
 
-/// `batch` with the columns of `schema`; those that it lacks are null.
+/// `batch` with the columns of `schema`; those that it lacks are null: callers leave out only what no check reads.
 pub(super) fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() == schema.fields().len() {
         return types::normalize_batch(batch, schema);
@@ -221,16 +231,19 @@ pub(super) fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBat
     RecordBatch::try_new(schema.clone(), columns).map_err(engine)
 }
 
-/// Runs the parts of one pass as tasks, so that they use all cores. The first error stops the others.
+/// Runs the parts of one pass as tasks, so that they use all cores; gives their results in the order of the parts. The
+/// first error stops the others.
 pub(super) async fn concurrently<T: Send + 'static>(
     parts: impl Iterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
 ) -> Result<Vec<T>> {
-    let mut tasks: tokio::task::JoinSet<Result<T>> = parts.collect();
+    let numbered = parts.enumerate().map(|(number, part)| async move { Ok((number, part.await?)) });
+    let mut tasks: tokio::task::JoinSet<Result<(usize, T)>> = numbered.collect();
     let mut results = Vec::new();
     while let Some(result) = tasks.join_next().await {
         results.push(result.map_err(|error| Error::internal("a task of the pass died").caused_by(error))??);
     }
-    Ok(results)
+    results.sort_unstable_by_key(|(number, _)| *number);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 /// Columns of every quarantine table (DECISIONS: one schema for all).

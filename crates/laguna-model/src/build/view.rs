@@ -32,7 +32,7 @@ pub(super) async fn build(model: &Arc<Model>, context: &BuildContext, session: &
         return Ok(built);
     }
     let output = session.partitions(&model.sql, &[]).await?;
-    let collector = stream::observe(context, &suite, schema, output.streams).await?;
+    let collector = stream::observe(&suite, &schema, output.streams, &context.progress).await?;
     built.rows_out = collector.rows();
     let scanned = laguna_store::scan::scan_totals(output.physical.as_ref());
     (built.rows_in, built.bytes_in) = (scanned.rows, scanned.bytes);

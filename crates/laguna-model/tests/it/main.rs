@@ -1,5 +1,7 @@
 //! The room from outside: the example project as users have it.
 
+mod states;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

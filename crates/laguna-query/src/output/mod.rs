@@ -8,6 +8,7 @@ mod values;
 
 use std::io::{self, Write};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -18,7 +19,8 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::properties::WriterProperties;
-use futures::StreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use laguna_base::{Error, Result, suggest};
 
 use crate::translate;
@@ -146,11 +148,75 @@ pub fn json_texts(array: &ArrayRef) -> Result<StringArray> {
     Ok(texts.finish())
 }
 
+/// The rows of `stream` as the bytes of a document, as they come: a few of the batches' bytes are in memory at any time, and
+/// nobody computes rows that nobody takes. An error is the last item; a document that ends without one is whole.
+pub fn encode(stream: SendableRecordBatchStream, format: Format) -> BoxStream<'static, Result<Vec<u8>>> {
+    let buffer = Buffer::default();
+    let writer = Writer::new(format, &stream.schema(), buffer.clone(), &Layout::default());
+    let start = writer.map(|writer| Encoding { stream, writer: Some(writer), buffer });
+    let start = futures::stream::once(async { start.map_err(Error::from) });
+    Box::pin(start.map_ok(|encoding| futures::stream::try_unfold(encoding, Encoding::next)).try_flatten())
+}
+
+/// A document on its way.
+struct Encoding {
+    stream: SendableRecordBatchStream,
+    /// `None` when the document is whole.
+    writer: Option<Writer<Buffer>>,
+    buffer: Buffer,
+}
+
+impl Encoding {
+    async fn next(mut self) -> Result<Option<(Vec<u8>, Encoding)>> {
+        let Some(mut writer) = self.writer.take() else { return Ok(None) };
+        while let Some(batch) = self.stream.next().await {
+            writer.write(&batch.map_err(translate)?)?;
+            let bytes = self.buffer.take();
+            if !bytes.is_empty() {
+                self.writer = Some(writer);
+                return Ok(Some((bytes, self)));
+            }
+        }
+        writer.finish()?;
+        Ok(Some((self.buffer.take(), self)))
+    }
+}
+
+/// Bytes that a writer has written and nobody has taken.
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Why writing ended early.
 enum Trouble {
     /// The reader went away.
     Closed,
     Error(Error),
+}
+
+impl From<Trouble> for Error {
+    fn from(trouble: Trouble) -> Error {
+        match trouble {
+            Trouble::Closed => Error::interrupted(),
+            Trouble::Error(error) => error,
+        }
+    }
 }
 
 impl From<io::Error> for Trouble {
@@ -192,21 +258,16 @@ impl From<ParquetError> for Trouble {
 }
 
 /// One result on its way out.
-enum Writer<'a> {
-    Table { table: table::Table, out: &'a mut (dyn Write + Send) },
-    Csv { out: &'a mut (dyn Write + Send), line: Vec<u8> },
-    Json { out: &'a mut (dyn Write + Send), keys: Vec<Vec<u8>>, text: Vec<u8>, lines: bool, any: bool },
-    Parquet(Box<ArrowWriter<&'a mut (dyn Write + Send)>>, SchemaRef),
-    Arrow(Box<StreamWriter<&'a mut (dyn Write + Send)>>, SchemaRef),
+enum Writer<W: Write + Send> {
+    Table { table: table::Table, out: W },
+    Csv { out: W, line: Vec<u8> },
+    Json { out: W, keys: Vec<Vec<u8>>, text: Vec<u8>, lines: bool, any: bool },
+    Parquet(Box<ArrowWriter<W>>, SchemaRef),
+    Arrow(Box<StreamWriter<W>>, SchemaRef),
 }
 
-impl<'a> Writer<'a> {
-    fn new(
-        format: Format,
-        schema: &SchemaRef,
-        out: &'a mut (dyn Write + Send),
-        layout: &Layout,
-    ) -> Result<Self, Trouble> {
+impl<W: Write + Send> Writer<W> {
+    fn new(format: Format, schema: &SchemaRef, mut out: W, layout: &Layout) -> Result<Self, Trouble> {
         Ok(match format {
             Format::Table => Writer::Table { table: table::Table::new(schema, layout), out },
             Format::Csv => {
@@ -315,19 +376,26 @@ impl<'a> Writer<'a> {
                 }
                 Ok(out.write_all(text)?)
             }
-            Writer::Parquet(writer, schema) => Ok(writer.write(&renamed(batch, schema)?)?),
+            Writer::Parquet(writer, schema) => {
+                writer.write(&renamed(batch, schema)?)?;
+                // A row group waits in memory until it is whole.
+                match writer.in_progress_size() > ROW_GROUP {
+                    true => Ok(writer.flush()?),
+                    false => Ok(()),
+                }
+            }
             Writer::Arrow(writer, schema) => Ok(writer.write(&renamed(batch, schema)?)?),
         }
     }
 
     fn finish(self) -> Result<(), Trouble> {
         match self {
-            Writer::Table { table, out } => {
+            Writer::Table { table, mut out } => {
                 out.write_all(table.finish().as_bytes())?;
                 Ok(out.flush()?)
             }
-            Writer::Csv { out, .. } => Ok(out.flush()?),
-            Writer::Json { out, lines, any, .. } => {
+            Writer::Csv { mut out, .. } => Ok(out.flush()?),
+            Writer::Json { mut out, lines, any, .. } => {
                 if !lines {
                     out.write_all(if any { b"\n]\n" } else { b"]\n" })?;
                 }
@@ -344,6 +412,9 @@ impl<'a> Writer<'a> {
         }
     }
 }
+
+/// Bytes of a Parquet row group that are held before they are written.
+const ROW_GROUP: usize = 32 << 20;
 
 /// Bytes of text that are gathered before they are written.
 const FLUSH: usize = 1 << 16;
@@ -384,7 +455,7 @@ fn distinct(schema: &SchemaRef) -> SchemaRef {
             field.as_ref().clone().with_name(name)
         })
         .collect();
-    std::sync::Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 fn renamed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {

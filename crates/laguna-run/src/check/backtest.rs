@@ -9,6 +9,7 @@ use laguna_check::Keep;
 use laguna_model::Project;
 use laguna_model::build::{Look, look};
 use laguna_query::{Engine, LakeTables, Moment};
+use laguna_store::states::FileStates;
 use serde::Serialize;
 
 use super::CheckTables;
@@ -37,7 +38,8 @@ pub struct PastCheck {
     pub error: Option<String>,
 }
 
-/// Checks every version that was released within `back` from now, oldest first; nothing is written.
+/// Checks every version that was released within `back` from now, oldest first. Nothing is written but what is kept of
+/// files.
 pub async fn backtest(
     engine: &Engine,
     project: &Project,
@@ -51,6 +53,8 @@ pub async fn backtest(
     releases.sort_by_key(|release| release.number);
     let state = State::new(releases.last());
     let selected = laguna_model::select(project, &asked.select, &[], &state)?;
+    // Versions share most of their files: each is read for one of them.
+    let mut states: BTreeMap<&TableName, Arc<FileStates>> = BTreeMap::new();
     let mut known: BTreeMap<&TableName, (Option<u64>, String)> = BTreeMap::new();
     let mut past = Vec::new();
     for release in releases.iter().filter(|release| release.time.as_micros() >= first) {
@@ -74,6 +78,7 @@ pub async fn backtest(
                 rows: 0,
                 key: Vec::new(),
                 explain: false,
+                states: Some(states.entry(name).or_insert_with(|| Arc::new(lake.file_states(name))).clone()),
             };
             past.push(judge(name, release.number, release.time, look(&session, &look_at).await)?);
         }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant as Stopwatch;
 
@@ -13,10 +14,11 @@ use laguna_base::settings::OneOrMany;
 use laguna_base::settings::dataset::{OnBadRow, OnNewColumn, SourceSettings};
 use laguna_base::{Error, ErrorKind, Result};
 use laguna_check::great_expectations::SuiteFile;
-use laguna_check::{CheckSpec, Collector, FailingRow, Keep, RowFinder, Suite, explain, row_values};
+use laguna_check::{CheckSpec, Collector, FailingRow, Keep, RowFinder, Suite, Verdict, explain, row_values};
 use laguna_ingest::{InputFile, ORIGINAL_NAME, Piece, ReadOptions, Sink, read};
 use laguna_model::build::Looked;
 
+use super::numbering::Numbering;
 use super::{Report, Telling, query};
 
 /// Checks all files that `patterns` name, as one table, against `suite`.
@@ -28,10 +30,7 @@ pub async fn check_files(
 ) -> Result<Report> {
     let stopwatch = Stopwatch::now();
     let files = Files::find(dir, patterns)?;
-    let mut looked = files.clone().look(&suite.checks, telling).await.map_err(in_command)?;
-    if telling.in_order && !telling.keep.row_numbers {
-        files.in_order(&suite.checks, telling, &mut looked).await.map_err(in_command)?;
-    }
+    let looked = files.look(&suite.checks, telling).await.map_err(in_command)?;
     Ok(Report::new(patterns.join(" "), Some(suite), looked, stopwatch))
 }
 
@@ -129,36 +128,18 @@ impl Files {
             parallel,
             only,
             hashes: false,
+            rows: None,
         }
-    }
-
-    /// Judges the checks that met failing values once more, with the rows in order.
-    async fn in_order(self, checks: &[CheckSpec], telling: Telling, looked: &mut Looked) -> Result<()> {
-        let met = |verdict: &laguna_check::Verdict| verdict.unexpected_count > 0 && verdict.error.is_none();
-        let places: Vec<usize> =
-            (0..checks.len()).filter(|at| looked.verdicts.get(*at).is_some_and(met)).collect();
-        if places.is_empty() {
-            return Ok(());
-        }
-        let again: Vec<CheckSpec> = places.iter().map(|at| checks[*at].clone()).collect();
-        let keep = Keep { examples: telling.keep.examples, row_numbers: true };
-        let telling = Telling { keep, in_order: true, rows: 0, explain: false };
-        let second = self.look(&again, telling).await?;
-        looked.bytes += second.bytes;
-        for (at, verdict) in places.into_iter().zip(second.verdicts) {
-            looked.verdicts[at] = verdict;
-        }
-        Ok(())
     }
 
     async fn look(self, checks: &[CheckSpec], telling: Telling) -> Result<Looked> {
         let only = columns_of(checks);
-        let ordered = telling.keep.row_numbers || checks.iter().any(in_order);
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let parallel = if ordered { 1 } else { cores };
+        let parallel = if checks.iter().any(in_order) { 1 } else { cores };
+        let keep = Keep { row_numbers: true, ..telling.keep };
         let texts = if self.files.iter().all(is_text) { texts_of(checks) } else { BTreeSet::new() };
         let mut declared = BTreeMap::new();
-        let (columns, suite, collector, bytes) = loop {
+        let (columns, suite, mut collector, mut numbering, bytes) = loop {
             let options = self.options(only.clone(), declared.clone(), parallel);
             let mut compiled = None;
             let mut dates: Vec<String> = Vec::new();
@@ -168,14 +149,18 @@ impl Files {
                 if !dates.is_empty() {
                     return Err(Error::interrupted());
                 }
-                let suite = Suite::compile_each(checks, &columns.named).keeping(telling.keep);
-                let sink = || Judge { collector: suite.collector(), columns: columns.clone() };
+                let suite = Suite::compile_each(checks, &columns.named).keeping(keep).showing_rows();
+                let sink = || Judge {
+                    collector: suite.collector(),
+                    columns: columns.clone(),
+                    numbering: Numbering::default(),
+                };
                 let sinks = (0..parallel).map(|_| sink()).collect();
                 compiled = Some((columns.clone(), suite.clone()));
                 Ok(sinks)
             };
-            let bytes = std::sync::atomic::AtomicU64::new(0);
-            let count = |read| bytes.store(read, std::sync::atomic::Ordering::Relaxed);
+            let bytes = AtomicU64::new(0);
+            let count = |read| bytes.store(read, Ordering::Relaxed);
             let done = read(&self.files, &options, open, &count).await;
             if !dates.is_empty() {
                 // Checks of text look at dates as they stand in the file, as pandas reads them.
@@ -186,29 +171,41 @@ impl Files {
             let Some((columns, suite)) = compiled else {
                 return Err(Error::internal("the files were read without a suite"));
             };
-            let mut merged = suite.collector();
+            let (mut merged, mut numbering) = (suite.collector(), Numbering::default());
             for sink in outcome.sinks {
                 merged.merge(sink.collector);
+                numbering.merge(sink.numbering);
             }
-            break (columns, suite, merged, bytes.into_inner());
+            break (columns, suite, merged, numbering, bytes.into_inner());
         };
         let rows = collector.rows();
         let mut again = Again { files: self, only, columns, bytes };
+        let shown = suite.rows_to_show(&collector);
+        if !shown.is_empty() {
+            collector = again.show(collector, Numbering::places(shown)).await?;
+        }
         let query = suite.set_query(&collector);
         let answers = match &query {
             Some(query) => Some(again.ask(&query.sql).await?),
             None => None,
         };
-        let verdicts = suite.finish(collector, answers)?;
+        let mut verdicts = suite.finish(collector, answers)?;
         let answered = match telling.explain {
             true => explain(checks, &again.columns.named, query.as_ref()),
             false => Vec::new(),
         };
         let mut failing = vec![Vec::new(); checks.len()];
         if let Some(finder) = RowFinder::new(checks, &verdicts, &again.columns.named, telling.rows)? {
-            again.find(finder, checks, &mut failing).await?;
+            let known = known_rows(&finder, &verdicts);
+            again.find(finder, known, checks, &mut failing).await?;
         }
-        Ok(Looked { verdicts, answered, failing, rows, bytes: again.bytes })
+        for verdict in &mut verdicts {
+            match telling.in_order || telling.keep.row_numbers {
+                true => numbering.close(&mut verdict.unexpected_index),
+                false => verdict.unexpected_index.clear(),
+            }
+        }
+        Ok(Looked { verdicts, answered, failing, rows, bytes: again.bytes, files: None })
     }
 }
 
@@ -229,14 +226,33 @@ impl Again {
         query::ask(source, sql).await
     }
 
-    /// Looks for failing rows until enough are found.
+    /// Shows the rows at `places` to the collector.
+    async fn show(&mut self, collector: Collector, places: BTreeSet<(usize, u64)>) -> Result<Collector> {
+        let mut options = self.files.options(self.only.clone(), self.columns.types(), 1);
+        options.rows = Some(Arc::new(places));
+        let shown = Arc::new(Mutex::new(collector));
+        let open = |schema: &SchemaRef, untyped: &[String]| {
+            Ok(vec![Shower { shown: shown.clone(), columns: Columns::new(schema, untyped) }])
+        };
+        let bytes = AtomicU64::new(0);
+        let outcome =
+            read(&self.files.files, &options, open, &|read| bytes.store(read, Ordering::Relaxed)).await?;
+        self.bytes += bytes.into_inner();
+        drop(outcome);
+        let panicked = || Error::internal("a reader of files panicked");
+        Arc::into_inner(shown).and_then(|shown| shown.into_inner().ok()).ok_or_else(panicked)
+    }
+
+    /// Looks for failing rows until enough are found; where all of them are `known`, in their blocks only.
     async fn find(
         &mut self,
         finder: RowFinder,
+        known: Option<BTreeSet<(usize, u64)>>,
         checks: &[CheckSpec],
         failing: &mut [Vec<FailingRow>],
     ) -> Result<()> {
-        let options = self.files.options(None, self.columns.types(), 1);
+        let mut options = self.files.options(None, self.columns.types(), 1);
+        options.rows = known.map(Arc::new);
         let found = Arc::new(Mutex::new(Found { finder, rows: Vec::new() }));
         let open = |schema: &SchemaRef, untyped: &[String]| {
             let columns = Columns::new(schema, untyped);
@@ -261,12 +277,34 @@ impl Again {
 struct Judge {
     collector: Collector,
     columns: Columns,
+    numbering: Numbering,
 }
 
 #[async_trait]
 impl Sink for Judge {
     async fn write(&mut self, piece: Piece) -> Result<()> {
+        let first = Numbering::first(&piece);
+        self.numbering.add(first, &piece.batch);
+        self.collector.at_row(first);
         self.collector.update(&self.columns.name(&piece.batch)?).map(drop)
+    }
+
+    async fn abort(self) {}
+}
+
+/// Shows rows again that verdicts tell of.
+struct Shower {
+    shown: Arc<Mutex<Collector>>,
+    columns: Columns,
+}
+
+#[async_trait]
+impl Sink for Shower {
+    async fn write(&mut self, piece: Piece) -> Result<()> {
+        let first = Numbering::first(&piece);
+        let batch = self.columns.name(&piece.batch)?;
+        let mut shown = self.shown.lock().map_err(|_| Error::internal("a reader of files panicked"))?;
+        shown.show(&batch, first)
     }
 
     async fn abort(self) {}
@@ -301,6 +339,15 @@ impl Sink for Finder {
     }
 
     async fn abort(self) {}
+}
+
+/// The rows that are looked for, when the pass has met them all.
+fn known_rows(finder: &RowFinder, verdicts: &[Verdict]) -> Option<BTreeSet<(usize, u64)>> {
+    let mut known = Vec::new();
+    for (at, rows) in finder.wanted() {
+        known.extend_from_slice(verdicts[at].unexpected_index.get(..rows as usize)?);
+    }
+    Some(Numbering::places(known))
 }
 
 /// Whether the order of the rows matters to a check.

@@ -1,7 +1,8 @@
-//! Checking what is there, without writing: released tables, files of any pipeline, releases of the past.
+//! Checking what is there, without changing it: released tables, files of any pipeline, releases of the past.
 
 mod backtest;
 mod files;
+mod numbering;
 mod query;
 mod suggest;
 mod tables;
@@ -12,7 +13,7 @@ use std::time::Instant as Stopwatch;
 use laguna_base::{Clock, Result, SystemClock};
 use laguna_check::great_expectations::{Checked, SuiteFile, read_suite};
 use laguna_check::{Answered, FailingRow, Keep, Severity};
-use laguna_model::build::Looked;
+use laguna_model::build::{FilesRead, Looked};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -26,8 +27,7 @@ pub use tables::{CheckTables, check_tables};
 pub struct Telling {
     /// What verdicts tell of failing values.
     pub keep: Keep,
-    /// Whether failing values of files are told in the order of their rows, with the rows' numbers: then the checks that
-    /// meet any are judged once more, on one core.
+    /// Whether failing values of files are told with their rows' numbers.
     pub in_order: bool,
     /// Failing rows of each check that are looked for, at most.
     pub rows: usize,
@@ -54,6 +54,8 @@ pub struct Report {
     pub rows: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// How much of a table's files was read; `None` for what has none.
+    pub files: Option<FilesRead>,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -90,6 +92,7 @@ impl Report {
             failing: looked.failing,
             rows: looked.rows,
             bytes: looked.bytes,
+            files: looked.files,
             seconds: stopwatch.elapsed().as_secs_f64(),
         }
     }
@@ -115,6 +118,7 @@ impl Report {
             "failed": self.checked.verdicts.len() - passed,
             "rows": self.rows,
             "bytes_read": self.bytes,
+            "files": self.files,
             "seconds": self.seconds,
             "checks": self.lines().filter_map(|line| serde_json::to_value(line).ok()).collect::<Vec<_>>(),
         })

@@ -26,7 +26,7 @@ pub struct CheckTables {
     pub telling: Telling,
 }
 
-/// Checks the tables; nothing is written.
+/// Checks the tables. Nothing is written but what is kept of files, see [`laguna_store::states`].
 pub async fn check_tables(engine: &Engine, project: &Project, asked: &CheckTables) -> Result<Vec<Report>> {
     let lake = engine.lake();
     let tables = Arc::new(LakeTables::at(lake, asked.moment.clone()).await?);
@@ -100,6 +100,7 @@ async fn one(
     let stopwatch = Stopwatch::now();
     let session = engine.session(tables, now);
     let Telling { keep, rows, explain, .. } = asked.telling;
-    let looked = look(&session, &Look { table: name.clone(), checks, keep, rows, key, explain }).await?;
+    let asked_of = Look { table: name.clone(), checks, keep, rows, key, explain, states: None };
+    let looked = look(&session, &asked_of).await?;
     Ok(Report::new(name.to_string(), asked.suite.as_ref(), looked, stopwatch))
 }

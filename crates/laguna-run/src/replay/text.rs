@@ -324,6 +324,7 @@ pub(super) async fn mended(path: &Path) -> Result<BTreeMap<(String, i64), String
         parallel: 1,
         only: None,
         hashes: false,
+        rows: None,
     };
     let open = |_: &SchemaRef, _: &[String]| Ok(vec![Collect::default()]);
     let outcome = read(&found.files, &options, open, &|_| {}).await.map_err(|error| {

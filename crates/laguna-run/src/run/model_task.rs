@@ -106,6 +106,7 @@ impl ModelTask {
             rows: 5,
             key: Vec::new(),
             explain: false,
+            states: None,
         };
         let looked = build::look(&session, &asked).await?;
         let gate = laguna_check::gate(&looked.verdicts, self.model.on_fail());

@@ -126,6 +126,15 @@ impl<T> Kept<T> {
     }
 }
 
+impl Kept<Rows> {
+    /// Whether they are the rows of a statement that was planned over `tables`.
+    pub(super) fn is_of(&self, tables: &LakeTables) -> bool {
+        let read = tables.reads().tables;
+        self.value.release == tables.release().map(|release| release.number)
+            && self.heads.iter().all(|(name, version)| read.get(name) == Some(version))
+    }
+}
+
 /// A model in a release.
 #[derive(Debug, PartialEq, Eq)]
 struct Named {

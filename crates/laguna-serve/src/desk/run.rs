@@ -106,7 +106,10 @@ struct Task {
 }
 
 impl Task {
-    fn new(inner: Arc<Inner>, ask: Ask) -> Task {
+    fn new(inner: Arc<Inner>, mut ask: Ask) -> Task {
+        if let Some(held) = &ask.held {
+            ask.moment = held.moment.clone();
+        }
         inner.active.send_modify(|active| *active += 1);
         let started = inner.engine.lake().clock().now();
         let stopwatch = Stopwatch::now();
@@ -131,8 +134,11 @@ impl Task {
         let (answers, question) = (self.inner.answers.as_ref()?, self.question.as_ref()?);
         // What is wrong with the lake the statement itself will say.
         let found = answers.find(question, &self.ask.moment, &self.inner.handles).await.unwrap_or_default();
-        let fits = |rows: &Rows| self.most().is_none_or(|most| rows.rows <= most);
-        let Some(kept) = found.filter(|kept| fits(&kept.value)) else {
+        let fits = |kept: &Arc<Kept<Rows>>| {
+            self.most().is_none_or(|most| kept.value.rows <= most)
+                && self.ask.held.as_ref().is_none_or(|held| kept.is_of(&held.tables))
+        };
+        let Some(kept) = found.filter(fits) else {
             self.inner.metrics.cache_misses.inc();
             return None;
         };
@@ -189,12 +195,22 @@ impl Task {
         let _turn = self.turn().await?;
         self.inner.metrics.running.inc();
         let _running = Running(self.inner.clone());
-        let newest = self.inner.handles.release().await?.map(|release| release.number);
-        let (session, tables) =
-            self.inner.session_in(&self.ask.caller, &self.ask.moment, self.ask.around.clone()).await?;
-        let release = tables.release().map(|release| release.number);
-        self.release = release;
-        let mut plan = session.plan(&self.ask.sql).await?;
+        let (session, tables, newest, mut plan) = match self.ask.held.take() {
+            Some(held) => {
+                self.release = held.release;
+                (held.session, held.tables, held.newest, Arc::unwrap_or_clone(held.plan))
+            }
+            None => {
+                let newest = self.inner.newest().await?;
+                let around = self.ask.around.clone();
+                let (session, tables) =
+                    self.inner.session_in(&self.ask.caller, &self.ask.moment, around).await?;
+                self.release = tables.release().map(|release| release.number);
+                let plan = session.plan(&self.ask.sql).await?;
+                (session, tables, newest, plan)
+            }
+        };
+        let release = self.release;
         if !self.ask.params.is_empty() {
             let params = ParamValues::from(self.ask.params.clone());
             plan = plan.with_param_values(params).map_err(translate)?;

@@ -23,7 +23,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::NAME;
 use super::caller::Peer;
 use crate::Core;
 use crate::metrics::ByDoor;
@@ -40,8 +39,19 @@ const STREAMS: u32 = 64;
 /// With which bytes an HTTP/2 connection without TLS begins (RFC 9113, section 3.4).
 const HTTP2: &[u8] = b"PRI * HTTP/2.0";
 
-/// Serves connections until `stop`, then ends idle ones and waits for the others.
-pub(super) async fn serve(
+/// What clients may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// HTTP/1 or HTTP/2.
+    Both,
+    /// HTTP/2 alone, as gRPC does.
+    Http2,
+}
+
+/// Serves the connections of `door` until `stop`, then ends idle ones and waits for the others.
+pub(crate) async fn serve(
+    door: &'static str,
+    speaks: Speaks,
     listener: TcpListener,
     router: Router,
     core: Arc<Core>,
@@ -49,12 +59,15 @@ pub(super) async fn serve(
 ) -> Result<()> {
     let tls = core.tls.as_ref().map(|tls| {
         let mut tls = rustls::ServerConfig::clone(tls);
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        if speaks == Speaks::Both {
+            tls.alpn_protocols.push(b"http/1.1".to_vec());
+        }
         TlsAcceptor::from(Arc::new(tls))
     });
     let room = Arc::new(Semaphore::new(MOST));
     let connections = TaskTracker::new();
-    let open = core.metrics.connections.get_or_create(&ByDoor { door: NAME }).clone();
+    let open = core.metrics.connections.get_or_create(&ByDoor { door }).clone();
     loop {
         let accepted = async {
             // The semaphore is never closed.
@@ -81,7 +94,7 @@ pub(super) async fn serve(
             let _open = scopeguard(move || {
                 open.dec();
             });
-            connection(stream, tls, service, &stop).await;
+            connection(stream, tls, speaks, service, &stop).await;
             drop(place);
         });
     }
@@ -95,11 +108,13 @@ pub(super) async fn serve(
 async fn connection(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
+    speaks: Speaks,
     service: WithPeer,
     stop: &CancellationToken,
 ) {
     let _ = stream.set_nodelay(true);
     match tls {
+        None if speaks == Speaks::Http2 => requests(stream, true, service, stop).await,
         None => {
             let http2 = tokio::select! {
                 http2 = timeout(PATIENCE, begins_http2(&stream)) => http2,
@@ -115,7 +130,7 @@ async fn connection(
                 () = stop.cancelled() => return,
             };
             if let Ok(Ok(stream)) = shaken {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let http2 = speaks == Speaks::Http2 || stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 requests(stream, http2, service, stop).await;
             }
         }

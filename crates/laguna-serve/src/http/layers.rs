@@ -20,21 +20,13 @@ use tracing::Instrument;
 use super::caller::Peer;
 use super::session::Sessions;
 use super::{Problem, State};
+use crate::metrics::Metrics;
 
 /// The header that names a request in logs; a client may choose it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts everything around `routes` that is the same for all.
 pub(super) fn around(routes: Router<State>, core: &State, stop: CancellationToken) -> Router<State> {
-    let metrics = core.metrics.clone();
-    let panicked = move |panic: Box<dyn Any + Send>| {
-        metrics.panics.inc();
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
-        tracing::error!(panic = text, "a request's handler died");
-        let error = Error::internal("the request died").hint("this is a defect of Laguna; the others go on");
-        Problem::from(error).into_response()
-    };
     // Parquet is compressed already, and so is what the pages bring along.
     let worth = SizeAbove::new(860)
         .and(NotForContentType::const_new("application/vnd.apache.parquet"))
@@ -42,9 +34,21 @@ pub(super) fn around(routes: Router<State>, core: &State, stop: CancellationToke
         .and(NotForContentType::const_new("font/"));
     let guard = Guard { sessions: Sessions::default(), core: core.clone(), stop };
     routes
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(panicked(core.metrics.clone())))
         .layer(CompressionLayer::new().compress_when(worth))
         .layer(middleware::from_fn_with_state(guard, request))
+}
+
+/// The answer to a request whose handler panicked. It is counted, and what was wrong is for the log only.
+fn panicked(metrics: Metrics) -> impl Fn(Box<dyn Any + Send>) -> Response + Clone {
+    move |panic| {
+        metrics.panics.inc();
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+        tracing::error!(panic = text, "a request's handler died");
+        let error = Error::internal("the request died").hint("this is a defect of Laguna; the others go on");
+        Problem::from(error).into_response()
+    }
 }
 
 #[derive(Clone)]
@@ -146,6 +150,25 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_and_is_counted() {
+        let metrics = Metrics::default();
+        let dies = || async {
+            let none: Option<u8> = None;
+            none.expect("a secret of the code").to_string()
+        };
+        let mut router: Router = Router::new()
+            .route("/", axum::routing::get(dies))
+            .layer(CatchPanicLayer::custom(panicked(metrics.clone())));
+        let request = Request::new(axum::body::Body::empty());
+        let response = tonic::codegen::Service::call(&mut router, request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], super::super::problem::MEDIA_TYPE);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+        assert_eq!(metrics.panics.get(), 1);
+    }
 
     #[test]
     fn only_addresses_and_localhost_are_this_machine() {

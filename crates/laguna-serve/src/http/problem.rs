@@ -108,6 +108,8 @@ impl From<Error> for Problem {
             // Who asks is not known: another login can help, unlike with all else that is denied. Who guesses too much has to
             // wait instead.
             "28000" | "28P01" if error.kind() == ErrorKind::Denied => StatusCode::UNAUTHORIZED,
+            // The same statement reaches its limit of time or rows again: 429 would have clients repeat it.
+            "54000" | "57014" if error.kind() == ErrorKind::Exhausted => StatusCode::UNPROCESSABLE_ENTITY,
             "0A000" if error.kind() == ErrorKind::Project => StatusCode::BAD_REQUEST,
             _ => {
                 StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -136,7 +138,7 @@ impl IntoResponse for Problem {
 }
 
 /// A path that is none of ours.
-pub(super) async fn no_such_path(uri: Uri) -> Problem {
+pub(super) fn no_such_path(uri: &Uri) -> Problem {
     let error = Error::project(format!("there is nothing at `{}`", uri.path()))
         .hint("/v1/openapi.json lists every path");
     Problem::new(StatusCode::NOT_FOUND, error)

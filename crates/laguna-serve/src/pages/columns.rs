@@ -8,10 +8,10 @@ use laguna_base::{Error, Instant, Result};
 
 /// All rows of a result.
 #[derive(Debug)]
-pub(super) struct Columns(RecordBatch);
+pub(crate) struct Columns(RecordBatch);
 
 impl Columns {
-    pub(super) fn new(batches: &[RecordBatch]) -> Result<Columns> {
+    pub(crate) fn new(batches: &[RecordBatch]) -> Result<Columns> {
         let Some(first) = batches.first() else {
             return Ok(Columns(RecordBatch::new_empty(Schema::empty().into())));
         };
@@ -22,7 +22,7 @@ impl Columns {
     }
 
     /// Number of rows.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.num_rows()
     }
 
@@ -39,29 +39,29 @@ impl Columns {
         }
     }
 
-    pub(super) fn texts(&self, name: &str) -> Vec<Option<String>> {
+    pub(crate) fn texts(&self, name: &str) -> Vec<Option<String>> {
         self.values(self.cast(name, &DataType::Utf8), |column, row| {
             column.as_string::<i32>().value(row).to_string()
         })
     }
 
-    pub(super) fn integers(&self, name: &str) -> Vec<Option<i64>> {
+    pub(crate) fn integers(&self, name: &str) -> Vec<Option<i64>> {
         self.values(self.cast(name, &DataType::Int64), |column, row| {
             column.as_primitive::<Int64Type>().value(row)
         })
     }
 
-    pub(super) fn floats(&self, name: &str) -> Vec<Option<f64>> {
+    pub(crate) fn floats(&self, name: &str) -> Vec<Option<f64>> {
         self.values(self.cast(name, &DataType::Float64), |column, row| {
             column.as_primitive::<Float64Type>().value(row)
         })
     }
 
-    pub(super) fn flags(&self, name: &str) -> Vec<Option<bool>> {
+    pub(crate) fn flags(&self, name: &str) -> Vec<Option<bool>> {
         self.values(self.cast(name, &DataType::Boolean), |column, row| column.as_boolean().value(row))
     }
 
-    pub(super) fn times(&self, name: &str) -> Vec<Option<Instant>> {
+    pub(crate) fn times(&self, name: &str) -> Vec<Option<Instant>> {
         let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         self.values(self.cast(name, &micros), |column, row| {
             Instant::from_micros(column.as_primitive::<TimestampMicrosecondType>().value(row))

@@ -58,14 +58,16 @@ struct ColumnLineage {
 
 /// Which table is made of which.
 #[derive(Default)]
-struct Edges {
-    up: BTreeMap<TableName, BTreeSet<TableName>>,
-    down: BTreeMap<TableName, BTreeSet<TableName>>,
+pub(crate) struct Edges {
+    /// What a table is made of.
+    pub(crate) up: BTreeMap<TableName, BTreeSet<TableName>>,
+    /// What is made of a table.
+    pub(crate) down: BTreeMap<TableName, BTreeSet<TableName>>,
 }
 
 impl Edges {
     /// Edges between tables that the reader may read: of released models as released, of others as the project has them.
-    fn new(sight: &Sight, release: Option<&Release>) -> Edges {
+    pub(crate) fn new(sight: &Sight, release: Option<&Release>) -> Edges {
         let mut edges = Edges::default();
         let released = release.map(|release| &release.tables);
         for (name, table) in released.into_iter().flatten() {

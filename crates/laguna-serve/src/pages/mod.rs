@@ -6,12 +6,12 @@
 //! reader at the desk.
 
 mod assets;
-mod columns;
+pub(crate) mod columns;
 mod draw;
 mod home;
 mod layout;
 mod ledger;
-mod lineage;
+pub(crate) mod lineage;
 mod login;
 mod page;
 mod profile;
@@ -19,16 +19,16 @@ mod releases;
 mod runs;
 mod sample;
 mod search;
-mod sight;
+pub(crate) mod sight;
 mod sql;
 mod table;
-mod text;
+pub(crate) mod text;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Uri, header};
 use axum::middleware;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
@@ -66,7 +66,16 @@ pub fn router() -> Router<State> {
         .route("/static/{file}", get(assets::file))
 }
 
-async fn policy(mut response: Response) -> Response {
+/// The page that says that there is none.
+pub fn no_such_page(uri: &Uri) -> Response {
+    with_policy(page::Broken::not_found(format!("there is nothing at `{}`", uri.path())).into_response())
+}
+
+async fn policy(response: Response) -> Response {
+    with_policy(response)
+}
+
+fn with_policy(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }

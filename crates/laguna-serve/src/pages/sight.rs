@@ -22,76 +22,76 @@ use crate::identity::ADMIN;
 use crate::{Ask, Caller, Limits};
 
 /// A reader in front of the lake, for one request.
-pub(super) struct Sight {
-    pub(super) core: State,
-    pub(super) caller: Arc<Caller>,
+pub(crate) struct Sight {
+    pub(crate) core: State,
+    pub(crate) caller: Arc<Caller>,
     /// The project as it is now.
-    pub(super) project: Arc<Project>,
+    pub(crate) project: Arc<Project>,
     /// When the request came.
-    pub(super) now: Instant,
+    pub(crate) now: Instant,
 }
 
 /// What a project's files say about a table.
 #[derive(Debug, Clone, Default)]
-pub(super) struct About {
-    pub(super) description: Option<String>,
-    pub(super) owner: Option<String>,
-    pub(super) tags: Vec<String>,
+pub(crate) struct About {
+    pub(crate) description: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) tags: Vec<String>,
     /// Where it is written: `sanitized/flights.sql`.
-    pub(super) file: Option<String>,
+    pub(crate) file: Option<String>,
     /// How it is kept: `view`, `incremental`, `append`, …
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
 }
 
 impl Sight {
-    pub(super) fn new(core: State, caller: Arc<Caller>) -> Sight {
+    pub(crate) fn new(core: State, caller: Arc<Caller>) -> Sight {
         let project = core.project.borrow().clone();
         let now = core.desk.engine().lake().clock().now();
         Sight { core, caller, project, now }
     }
 
     /// The lake.
-    pub(super) fn lake(&self) -> &Lake {
+    pub(crate) fn lake(&self) -> &Lake {
         self.core.desk.engine().lake()
     }
 
     /// A time as this request tells it.
-    pub(super) fn when(&self, at: Instant) -> When {
+    pub(crate) fn when(&self, at: Instant) -> When {
         When { at, now: self.now }
     }
 
     /// Whether the table exists for the reader.
-    pub(super) fn may_read(&self, table: &TableName) -> bool {
+    pub(crate) fn may_read(&self, table: &TableName) -> bool {
         self.caller.access.may_read(table)
     }
 
     /// Whether the reader reads the table whole, so that nothing about it is kept back.
-    pub(super) fn is_whole(&self, table: &TableName) -> bool {
+    pub(crate) fn is_whole(&self, table: &TableName) -> bool {
         self.may_read(table) && !self.caller.access.is_restricted(table)
     }
 
     /// Whether nothing at all is kept from the reader.
-    pub(super) fn is_unlimited(&self) -> bool {
+    pub(crate) fn is_unlimited(&self) -> bool {
         !self.caller.access.is_limited()
     }
 
     /// The table that `text` names, where the reader reads it whole.
-    pub(super) fn whole(&self, text: &str) -> Option<TableName> {
+    pub(crate) fn whole(&self, text: &str) -> Option<TableName> {
         text.parse().ok().filter(|table| self.is_whole(table))
     }
 
     /// The newest release; it names tables that the reader may not know of.
-    pub(super) async fn release(&self) -> Result<Option<Release>> {
+    pub(crate) async fn release(&self) -> Result<Option<Release>> {
         self.lake().release().await
     }
 
     /// Rows of `system.*` about all tables: whoever shows them asks [`Sight::is_whole`] first.
-    pub(super) async fn everything(&self, sql: &str) -> Result<Columns> {
+    pub(crate) async fn everything(&self, sql: &str) -> Result<Columns> {
         self.rows(&self.keeper(), sql).await
     }
 
     /// Who reads what is about all tables.
-    pub(super) fn keeper(&self) -> Caller {
+    pub(crate) fn keeper(&self) -> Caller {
         Caller {
             user: self.caller.user.clone(),
             role: ADMIN.to_string(),
@@ -101,7 +101,7 @@ impl Sight {
     }
 
     /// Rows of a small statement of the page's own as the reader sees them.
-    pub(super) async fn own(&self, sql: &str) -> Result<Columns> {
+    pub(crate) async fn own(&self, sql: &str) -> Result<Columns> {
         self.rows(&self.caller, sql).await
     }
 
@@ -111,7 +111,7 @@ impl Sight {
     }
 
     /// All rows of a statement that the reader asks at the desk, within `patience`.
-    pub(super) async fn batches(
+    pub(crate) async fn batches(
         &self,
         sql: &str,
         patience: Duration,
@@ -123,12 +123,12 @@ impl Sight {
     }
 
     /// As [`Sight::batches`], as columns.
-    pub(super) async fn ask(&self, sql: &str, patience: Duration) -> Result<Columns> {
+    pub(crate) async fn ask(&self, sql: &str, patience: Duration) -> Result<Columns> {
         Columns::new(&self.batches(sql, patience).await?.1)
     }
 
     /// What the project's files say about a table that the reader may read.
-    pub(super) fn about(&self, table: &TableName) -> About {
+    pub(crate) fn about(&self, table: &TableName) -> About {
         use laguna_base::settings::dataset::Mode;
         use laguna_base::settings::table::Materialize;
         if let Some(model) = self.project.models.get(table) {
@@ -182,7 +182,7 @@ impl Sight {
     }
 
     /// What the project's files say about a column: its description and tags.
-    pub(super) fn about_column(&self, table: &TableName, column: &str) -> (Option<String>, Vec<String>) {
+    pub(crate) fn about_column(&self, table: &TableName, column: &str) -> (Option<String>, Vec<String>) {
         let settings = self.project.models.get(table).and_then(|model| model.settings.columns.get(column));
         if let Some(settings) = settings {
             return (settings.description.clone(), settings.tags.clone());

@@ -8,7 +8,7 @@ use laguna_base::{Instant, human};
 
 /// A time as its distance from now, with the whole time on hover: a `<time>` element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct When {
+pub(crate) struct When {
     pub(super) at: Instant,
     pub(super) now: Instant,
 }
@@ -97,7 +97,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// A type as SQL calls it.
-pub(super) fn type_name(data_type: &DataType) -> String {
+pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => "boolean".into(),
         DataType::Int8 | DataType::UInt8 => "tinyint".into(),
@@ -147,7 +147,7 @@ pub(super) fn is_time(data_type: &DataType) -> bool {
 }
 
 /// A name as SQL takes it whatever it holds.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -62,7 +62,8 @@ async fn drop_staged(lake: &Lake, touched: &[TableName]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes every file in the folder of a table that its log does not name.
+/// Deletes every file in the folder of a table that its log does not name, then what checks have kept of them: in this
+/// order, so that no state is put again by a check that goes on meanwhile.
 async fn sweep(lake: &Lake, table: &TableName) -> Result<()> {
     let named = crate::log::named_paths(lake, table).await?;
     let named = named.iter().map(|path| data_path(table, path)).collect::<Result<HashSet<_>>>()?;
@@ -71,7 +72,7 @@ async fn sweep(lake: &Lake, table: &TableName) -> Result<()> {
             objects::delete(lake, &path).await?;
         }
     }
-    Ok(())
+    lake.sweep_states(table, &named, false).await.map(drop)
 }
 
 /// Deletes the keys of deleted rows that earlier versions kept aside.

@@ -58,6 +58,7 @@ impl Lake {
             .into_iter()
             .filter(|file| !named.contains(&file.location) && file.last_modified <= needs.settled)
             .collect();
+        let old_states = self.sweep_states(table, &named, true).await?;
         let swept = Swept {
             versions: listing.commits.keys().filter(|version| !needed.versions.contains(version)).count(),
             files: old_files.len(),
@@ -66,10 +67,11 @@ impl Lake {
                 .map(|(_, entry)| entry)
                 .chain(&old_files)
                 .map(|object| object.size)
-                .sum(),
+                .sum::<u64>()
+                + old_states,
         };
         old_files.extend(self.old_tombstones(table, needs, &needed).await?);
-        if dry_run || (old_entries.is_empty() && old_files.is_empty()) {
+        if dry_run || (old_entries.is_empty() && old_files.is_empty() && old_states == 0) {
             return Ok(swept);
         }
         self.check_fences().await?;
@@ -80,6 +82,7 @@ impl Lake {
         old_entries.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
         self.delete_all(old_entries.into_iter().map(|(_, entry)| entry)).await?;
         self.delete_all(old_files).await?;
+        self.sweep_states(table, &named, false).await?;
         Ok(swept)
     }
 

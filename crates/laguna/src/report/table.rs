@@ -69,5 +69,21 @@ pub fn print(reports: &[Report], explain: bool, printer: &Printer) -> Result<()>
         text.push_str(&format!(", {} read", bytes(read)));
     }
     printer.say(&text);
+    for (report, files) in
+        reports.iter().filter(|_| explain).filter_map(|report| Some((report, report.files.as_ref()?)))
+    {
+        let mut text = format!(
+            "{}: {} of {} read, {} from kept states ({})",
+            report.checked.subject,
+            files.read,
+            count(files.files as u64, "file"),
+            files.kept,
+            bytes(files.state_bytes)
+        );
+        if !files.unkept.is_empty() {
+            text.push_str(&format!("; not kept, and read again each time: {}", files.unkept.join(", ")));
+        }
+        printer.say(&text);
+    }
     Ok(())
 }

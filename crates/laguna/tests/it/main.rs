@@ -3,9 +3,11 @@
 mod browser;
 mod building;
 mod check;
+mod flight;
 mod forget;
 mod front;
 mod house;
+mod http;
 mod kill;
 mod kit;
 mod landing;
@@ -18,5 +20,6 @@ mod replay;
 mod serve;
 mod servers;
 mod small;
+mod states;
 mod stores;
 mod trouble;

@@ -231,6 +231,18 @@ fn a_statement_is_typed_run_drawn_shared_and_cancelled() {
         );
         let then = browser.text("#table tbody");
         assert_ne!(then, now);
+
+        // The download holds the same, at the same release.
+        browser.script(
+            "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text; }); return '#'; }; \
+             HTMLAnchorElement.prototype.click = function () { window.savedAs = this.download; };",
+        );
+        browser.click("[data-download='text/csv']");
+        browser.until("the file is there", "return !!window.saved && window.savedAs === 'result.csv'");
+        let saved = browser.script("return window.saved");
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        assert!(saved.as_str().unwrap().starts_with("city,total\nGent,"), "{saved}");
+        assert_eq!(digits(saved.as_str().unwrap()), digits(&then));
         let link = browser.url();
         browser.open("about:blank");
         browser.open(&link);

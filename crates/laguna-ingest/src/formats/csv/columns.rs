@@ -17,6 +17,7 @@ use super::CsvBlock;
 use super::index::{Index, plain, strip};
 use crate::evidence::Findings;
 use crate::formats::{BadRow, Parsed, Stop};
+use crate::read::RowNumbers;
 use crate::scalar;
 use crate::target::{Place, Target, Trust, raw_text, row_numbers};
 use crate::types::word;
@@ -81,7 +82,7 @@ pub fn parse(block: &CsvBlock, target: &Target) -> Result<Parsed, Stop> {
             }
         }
     }
-    let number = |line: u32| block.first_row + u64::from(line);
+    let number = |line: u32| block.rows.start + u64::from(line);
     let mut bad: Vec<BadRow> = index
         .bad
         .iter()
@@ -104,9 +105,16 @@ pub fn parse(block: &CsvBlock, target: &Target) -> Result<Parsed, Stop> {
     bad.sort_by_key(|row| row.row);
     let keep = faults.keep();
     let batch = target.batch(columns, rows, keep.as_ref())?;
-    let numbers =
-        (0..rows).filter(|row| !faults.holds(*row)).map(|row| number(index.lines[row]) as i64).collect();
-    Ok(Parsed { batch, rows: row_numbers(numbers), bad })
+    let rows = match (index.lines.first(), index.lines.last()) {
+        (Some(first), Some(last)) if keep.is_none() && (last - first) as usize + 1 == rows => {
+            RowNumbers::From(number(*first))
+        }
+        _ => {
+            let kept = (0..rows).filter(|row| !faults.holds(*row));
+            row_numbers(kept.map(|row| number(index.lines[row]) as i64).collect())
+        }
+    };
+    Ok(Parsed { batch, rows, bad })
 }
 
 /// Rows whose bytes are not UTF-8; `None` when all are.

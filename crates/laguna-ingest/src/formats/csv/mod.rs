@@ -8,25 +8,27 @@ mod columns;
 mod index;
 mod split;
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use encoding_rs::Encoding;
 use laguna_base::settings::dataset::SourceSettings;
 use laguna_base::{Error, Result};
 
-use super::{BLOCK, Block, Format, LongRow, MAX_ROW, Parsing, SendBlock};
+use super::{Block, Format, LongRow, MAX_ROW, Parsing, SendBlock};
 use crate::InputFile;
 use crate::evidence::Findings;
-use crate::input::{self, Input};
+use crate::input::{self, Input, Tally};
 use crate::names::distinct;
 use crate::scalar::Zone;
 use crate::target::{NullWords, Target};
 
 /// Blocks of a file that is too small for whole ones.
 const BLOCKS: usize = 64;
-/// Bytes of a block, at least.
+/// Bytes of a block, at least and at most. Columns are read one after another, each by a walk through the block and its
+/// index: both stay in a core's cache.
 const SMALLEST: usize = 256 << 10;
+const LARGEST: usize = 512 << 10;
 
 /// How a file is written, as far as bytes matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,7 @@ pub fn open(file: &InputFile, source: &SourceSettings, zone: Zone) -> Result<Arc
         zone,
         nulls: Arc::new(NullWords::new(source.csv.nulls.as_deref())),
         // A small file is cut into as many blocks as keep all cores busy, and holds less memory on its way.
-        size: (file.size as usize / BLOCKS).clamp(SMALLEST, BLOCK),
+        size: (file.size as usize / BLOCKS).clamp(SMALLEST, LARGEST),
     }))
 }
 
@@ -94,8 +96,14 @@ struct Opened {
 }
 
 impl Csv {
-    fn block(&self, bytes: Vec<u8>, first_row: u64, dialect: Dialect, columns: Arc<Vec<String>>) -> CsvBlock {
-        CsvBlock { bytes, first_row, dialect, columns, zone: self.zone, nulls: self.nulls.clone() }
+    fn block(
+        &self,
+        bytes: Vec<u8>,
+        rows: Range<u64>,
+        dialect: Dialect,
+        columns: Arc<Vec<String>>,
+    ) -> CsvBlock {
+        CsvBlock { bytes, rows, dialect, columns, zone: self.zone, nulls: self.nulls.clone() }
     }
 
     /// Reads at least `length` bytes (if there are as many) and the header. `None` for a file without any text.
@@ -103,9 +111,9 @@ impl Csv {
         &self,
         file: &InputFile,
         length: usize,
-        progress: Arc<AtomicU64>,
+        tally: Tally,
     ) -> Result<std::result::Result<Opened, Input>> {
-        let mut input = Input::open(file, self.encoding, progress)?;
+        let mut input = Input::open(file, self.encoding, tally)?;
         let mut buffer = Vec::new();
         let mut wanted = length.max(64);
         loop {
@@ -148,27 +156,22 @@ impl Csv {
 impl Format for Csv {
     fn sample(&self, file: &InputFile, length: usize) -> Result<Findings> {
         let mut findings = Findings::default();
-        let Ok(opened) = self.start(file, length, Arc::default())? else { return Ok(findings) };
+        let Ok(opened) = self.start(file, length, Tally::default())? else { return Ok(findings) };
         for column in opened.columns.iter() {
             findings.column(column);
         }
         let cut = split::cut(&opened.buffer, opened.dialect, opened.ended);
         let mut bytes = opened.buffer;
         bytes.truncate(cut.end);
-        columns::infer(&self.block(bytes, 1, opened.dialect, opened.columns), &mut findings);
+        columns::infer(&self.block(bytes, 1..1 + cut.rows, opened.dialect, opened.columns), &mut findings);
         Ok(findings)
     }
 
-    fn produce(
-        &self,
-        file: &InputFile,
-        progress: Arc<AtomicU64>,
-        send: &mut SendBlock,
-    ) -> Result<Option<String>> {
+    fn produce(&self, file: &InputFile, tally: Tally, send: &mut SendBlock) -> Result<Option<String>> {
         let Opened { mut input, dialect, columns, mut buffer, mut ended } =
-            match self.start(file, self.size, progress)? {
+            match self.start(file, self.size, tally)? {
                 Ok(opened) => opened,
-                Err(input) => return input.hash().map(Some),
+                Err(input) => return input.hash(),
             };
         let mut row = 1;
         loop {
@@ -178,8 +181,9 @@ impl Format for Csv {
                 rest.extend_from_slice(&buffer[cut.end..]);
                 buffer.truncate(cut.end);
                 let memory = buffer.capacity();
-                let block = self.block(std::mem::replace(&mut buffer, rest), row, dialect, columns.clone());
-                row += cut.rows;
+                let rows = row..row + cut.rows;
+                row = rows.end;
+                let block = self.block(std::mem::replace(&mut buffer, rest), rows, dialect, columns.clone());
                 if !send(Box::new(block), memory) {
                     break;
                 }
@@ -218,14 +222,15 @@ impl Format for Csv {
                 buffer.push(dialect.newline);
             }
         }
-        input.hash().map(Some)
+        input.hash()
     }
 }
 
 /// Whole rows of a file.
 struct CsvBlock {
     bytes: Vec<u8>,
-    first_row: u64,
+    /// Numbers of its lines, blank ones too.
+    rows: Range<u64>,
     dialect: Dialect,
     columns: Arc<Vec<String>>,
     zone: Zone,
@@ -233,6 +238,10 @@ struct CsvBlock {
 }
 
 impl Block for CsvBlock {
+    fn rows(&self) -> Range<u64> {
+        self.rows.clone()
+    }
+
     fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing {
         let parsed = columns::parse(&self, &target);
         Box::new(std::iter::once(parsed))

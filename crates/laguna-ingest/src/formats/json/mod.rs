@@ -7,8 +7,8 @@ mod columns;
 mod split;
 mod value;
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use encoding_rs::Encoding;
 use laguna_base::settings::dataset::SourceSettings;
@@ -19,7 +19,7 @@ use self::value::Value;
 use super::{BLOCK, BadRow, Block, Format, LONG, LongRow, MAX_ROW, Parsed, Parsing, SendBlock, Stop};
 use crate::InputFile;
 use crate::evidence::Findings;
-use crate::input::{self, Input};
+use crate::input::{self, Input, Tally};
 use crate::scalar::Zone;
 use crate::target::{MAX_RAW, Target, raw_text, row_numbers};
 
@@ -33,8 +33,8 @@ pub fn open(_: &InputFile, source: &SourceSettings, zone: Zone) -> Result<Arc<dy
 }
 
 impl Json {
-    fn start(&self, file: &InputFile, length: usize, progress: Arc<AtomicU64>) -> Result<Started> {
-        let mut input = Input::open(file, self.encoding, progress)?;
+    fn start(&self, file: &InputFile, length: usize, tally: Tally) -> Result<Started> {
+        let mut input = Input::open(file, self.encoding, tally)?;
         let mut buffer = Vec::new();
         loop {
             let wanted = length.max(buffer.len());
@@ -56,13 +56,13 @@ impl Json {
                 let mut rest = Vec::with_capacity(BLOCK + buffer.len() - end + 1);
                 rest.extend_from_slice(&buffer[end..]);
                 buffer.truncate(end);
-                let rows = memchr::memchr_iter(b'\n', &buffer).count() as u64;
+                let rows = row..row + memchr::memchr_iter(b'\n', &buffer).count() as u64;
+                row = rows.end;
                 let memory = buffer.capacity();
                 let bytes = std::mem::replace(&mut buffer, rest);
-                if !send(Box::new(Objects { bytes, spans: None, first_row: row, zone: self.zone }), memory) {
+                if !send(Box::new(Objects { bytes, spans: None, rows, zone: self.zone }), memory) {
                     break;
                 }
-                row += rows;
             } else if buffer.len() > MAX_ROW {
                 let start = buffer[..MAX_RAW].to_vec();
                 while !buffer.is_empty() && memchr::memchr(b'\n', &buffer).is_none() {
@@ -81,7 +81,7 @@ impl Json {
             }
             ended = input.fill(&mut buffer, BLOCK)? < BLOCK;
         }
-        input.hash().map(Some)
+        input.hash()
     }
 
     fn values(&self, file: &InputFile, started: Started, send: &mut SendBlock) -> Result<Option<String>> {
@@ -102,12 +102,12 @@ impl Json {
             scanner.forget(keep_from);
             let memory = buffer.capacity();
             let bytes = std::mem::replace(&mut buffer, rest);
-            let rows = spans.len() as u64;
-            let block = Objects { bytes, spans: Some(spans), first_row: row, zone: self.zone };
-            if rows > 0 && !send(Box::new(block), memory) {
+            let rows = row..row + spans.len() as u64;
+            row = rows.end;
+            let block = Objects { bytes, spans: Some(spans), rows, zone: self.zone };
+            if !block.rows.is_empty() && !send(Box::new(block), memory) {
                 break;
             }
-            row += rows;
             if buffer.len() > MAX_ROW {
                 let start = buffer[..MAX_RAW].to_vec();
                 // The rest of the value is followed without keeping it.
@@ -128,7 +128,7 @@ impl Json {
             }
             ended = input.fill(&mut buffer, BLOCK)? < BLOCK;
         }
-        input.hash().map(Some)
+        input.hash()
     }
 }
 
@@ -141,7 +141,7 @@ struct Started {
 
 impl Format for Json {
     fn sample(&self, file: &InputFile, length: usize) -> Result<Findings> {
-        let Started { mut buffer, ended, layout, .. } = self.start(file, length, Arc::default())?;
+        let Started { mut buffer, ended, layout, .. } = self.start(file, length, Tally::default())?;
         let spans = match layout {
             Layout::Lines => {
                 if !ended {
@@ -152,17 +152,12 @@ impl Format for Json {
             _ => Some(Scanner::new(layout == Layout::Array).scan(&buffer)),
         };
         let mut findings = Findings::default();
-        Box::new(Objects { bytes: buffer, spans, first_row: 1, zone: self.zone }).infer(&mut findings)?;
+        Box::new(Objects { bytes: buffer, spans, rows: 1..1, zone: self.zone }).infer(&mut findings)?;
         Ok(findings)
     }
 
-    fn produce(
-        &self,
-        file: &InputFile,
-        progress: Arc<AtomicU64>,
-        send: &mut SendBlock,
-    ) -> Result<Option<String>> {
-        let started = self.start(file, BLOCK, progress)?;
+    fn produce(&self, file: &InputFile, tally: Tally, send: &mut SendBlock) -> Result<Option<String>> {
+        let started = self.start(file, BLOCK, tally)?;
         match started.layout {
             Layout::Lines => self.lines(started, send),
             _ => self.values(file, started, send),
@@ -174,7 +169,7 @@ impl Format for Json {
 struct Objects {
     bytes: Vec<u8>,
     spans: Option<Vec<(usize, usize)>>,
-    first_row: u64,
+    rows: Range<u64>,
     zone: Zone,
 }
 
@@ -185,13 +180,13 @@ impl Objects {
             Some(spans) => spans
                 .iter()
                 .enumerate()
-                .map(|(at, (start, end))| (self.first_row + at as u64, &self.bytes[*start..*end]))
+                .map(|(at, (start, end))| (self.rows.start + at as u64, &self.bytes[*start..*end]))
                 .collect(),
             None => self
                 .bytes
                 .split(|byte| *byte == b'\n')
                 .enumerate()
-                .map(|(at, line)| (self.first_row + at as u64, line.trim_ascii()))
+                .map(|(at, line)| (self.rows.start + at as u64, line.trim_ascii()))
                 .filter(|(_, line)| !line.is_empty())
                 .collect(),
         }
@@ -239,6 +234,10 @@ fn object(text: &[u8]) -> Result<Fields<'_>, String> {
 }
 
 impl Block for Objects {
+    fn rows(&self) -> Range<u64> {
+        self.rows.clone()
+    }
+
     fn parse(self: Box<Self>, target: Arc<Target>) -> Parsing {
         let parsed = self.columns(&target);
         Box::new(std::iter::once(parsed))

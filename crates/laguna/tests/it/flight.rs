@@ -1,0 +1,194 @@
+//! The Flight SQL door as clients meet it: ADBC's driver and Arrow's own client.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::kit::{Project, Random, repository};
+use crate::servers::{install, run, skip};
+
+/// The door of a running `laguna serve`.
+struct Served {
+    process: Child,
+    address: String,
+    project: Project,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+const ORDERS: &str = "SELECT CAST(id AS BIGINT) AS id, customer, CAST(amount AS DECIMAL(12, 2)) AS amount,
+  CAST(qty AS INT) AS qty, TIMESTAMP '2026-01-01 10:00:00' AS created_at, DATE '2026-01-01' AS day, id > 1 AS ok,
+  named_struct('a', id, 'b', 'x') AS payload, ARRAY['a', 'b c', customer] AS tags FROM raw.x\n";
+
+/// The door to a lake with `enhanced.orders` (three rows); `more` is added to `laguna.yml`.
+fn serve(more: &str) -> Served {
+    let project = Project::empty()
+        .write("laguna.yml", &format!("name: test\nlake: ./lake\n{more}"))
+        .write("raw/x.yml", "source: {files: \"data/*.csv\"}\n")
+        .write("data/1.csv", "id,customer,amount,qty\n1,c1,1.50,2\n2,c2,20.25,3\n3,,3.00,\n")
+        .write("enhanced/orders.sql", ORDERS);
+    project.ok(&["run"]);
+    let mut args = vec!["serve", "--json", "--flight", "127.0.0.1:0", "--no-schedule"];
+    args.extend(["--postgres", "false", "--http", "false"]);
+    let mut process = project.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: serde_json::Value =
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    Served { process, address: told["doors"]["flight"].as_str().unwrap().to_string(), project }
+}
+
+/// A Python with the drivers.
+fn drivers() -> Option<PathBuf> {
+    install("flight-clients", "bin/python", |folder| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+        let needs = repository().join("tests/clients/requirements-flight.txt");
+        run(Command::new(folder.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "-r"])
+            .arg(needs))
+    })
+}
+
+/// One part of what the clients do; `None` where there are none.
+fn part(served: &Served, scheme: &str, name: &str) -> Option<Command> {
+    let mut command = Command::new(drivers()?);
+    command.arg(repository().join("tests/clients/flight_clients.py"));
+    command.args([name, &format!("{scheme}://{}", served.address)]);
+    Some(command)
+}
+
+#[track_caller]
+fn passes(served: &Served, scheme: &str, name: &str) {
+    let Some(mut command) = part(served, scheme, name) else { return };
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{name}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn clients_of_flight_sql_read_the_lake() {
+    let served = serve("");
+    for name in ["results", "parameters", "catalogs", "errors", "cancelling", "protocol", "together"] {
+        passes(&served, "grpc", name);
+    }
+}
+
+#[test]
+fn the_jdbc_driver_reads_the_lake() {
+    if Command::new("java").arg("-version").output().is_err() {
+        return skip("JDBC driver of Flight SQL", "Java is not installed");
+    }
+    let jar = install("flight-sql-jdbc", "driver.jar", |folder| {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let url = "https://repo1.maven.org/maven2/org/apache/arrow/flight-sql-jdbc-driver/18.3.0/flight-sql-jdbc-driver-18.3.0.jar";
+        run(Command::new("curl").args(["-sSf", "-o"]).arg(folder.join("driver.jar")).arg(url))
+    });
+    let Some(jar) = jar else { return };
+    let users = "users: {ana: {role: admin, password: secret}, bot: {role: admin, token: tok-123456}}\n";
+    let served = serve(users);
+    let mut java = Command::new("java");
+    java.arg("--add-opens=java.base/java.nio=ALL-UNNAMED").arg("-cp").arg(jar);
+    java.arg(repository().join("tests/clients/FlightDoor.java")).arg(&served.address);
+    let output = java.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_planned_statement_and_a_transaction_read_one_release() {
+    let served = serve("");
+    let Some(mut command) = part(&served, "grpc", "moments") else { return };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line.trim() == "planned" {
+        served.project.put("data/2.csv", b"id,customer,amount,qty\n4,c4,4.00,4\n");
+        served.project.ok(&["run"]);
+        writeln!(child.stdin.take().unwrap()).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(line, "planned\n");
+}
+
+#[test]
+fn roles_hold_and_who_has_no_login_is_told_nothing() {
+    let served = serve(
+        "users:
+  ana: {role: admin, password: \"correct horse\"}
+  bob: {role: analyst, password: battery}
+  bot: {role: analyst, token: tok-123456}
+roles:
+  analyst:
+    read: [enhanced]
+    mask: {enhanced.orders: [customer]}
+    rows: {enhanced.orders: \"id > 1\"}\n",
+    );
+    passes(&served, "grpc", "roles");
+}
+
+#[test]
+fn tls_is_spoken_when_there_is_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
+        .output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        return skip("TLS of the Flight SQL door", "openssl is not installed");
+    }
+    let served = serve(&format!(
+        "serve: {{tls: {{cert: {}, key: {}}}}}\nusers: {{ana: {{role: admin, password: secret}}}}\n",
+        path("cert.pem"),
+        path("key.pem")
+    ));
+    passes(&served, "grpc+tls", "tls");
+}
+
+#[test]
+fn broken_bytes_end_a_connection_and_nothing_else() {
+    let mut served = serve("");
+    let mut random = Random::new();
+    println!("seed {}", random.seed);
+    // The preface, empty settings, and the head of a call without its end.
+    let mut session = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    session.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    let path = b"/arrow.flight.protocol.FlightService/DoGet";
+    // Indexed: POST, http; literal: path, content type.
+    let mut head = vec![0x83, 0x86, 0x04, path.len() as u8];
+    head.extend(path);
+    head.extend([0x0f, 0x10, 16]);
+    head.extend(b"application/grpc");
+    session.extend([0, 0, head.len() as u8, 1, 4, 0, 0, 0, 1]);
+    session.extend(head);
+    // A ticket whose message says that it is longer than it is.
+    session.extend([0, 0, 9, 0, 1, 0, 0, 0, 1]);
+    session.extend([0, 0, 0, 0, 4, 0x0a, 0x7f, 1, 2]);
+    for _ in 0..300 {
+        let mut bytes = session.clone();
+        for _ in 0..random.below(6) {
+            let at = random.below(bytes.len() as u64) as usize;
+            match random.below(4) {
+                0 => bytes[at] = random.below(256) as u8,
+                1 => bytes.truncate(at.max(1)),
+                2 => bytes.insert(at, random.below(256) as u8),
+                _ => bytes[at] ^= 1 << random.below(8),
+            }
+        }
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        // The door may close while it is still being written to.
+        let _ = stream.write_all(&bytes);
+        let mut answer = [0u8; 4096];
+        while matches!(stream.read(&mut answer), Ok(count) if count > 0) {}
+    }
+    assert!(served.process.try_wait().unwrap().is_none(), "the process has ended");
+    passes(&served, "grpc", "protocol");
+}
