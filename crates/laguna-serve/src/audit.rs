@@ -377,12 +377,12 @@ mod tests {
     #[tokio::test]
     async fn a_lake_that_cannot_be_written_loses_what_does_not_fit_and_stops_nobody() {
         let folder = tempfile::tempdir().unwrap();
-        // A file stands where the lake's folder would have to be made.
-        let file = folder.path().join("file");
-        std::fs::write(&file, "").unwrap();
+        // A file stands where the folder of the records would have to be made.
+        std::fs::create_dir_all(folder.path().join("_laguna")).unwrap();
+        std::fs::write(folder.path().join("_laguna/queries"), "").unwrap();
         let clock = Arc::new(FixedClock::new(Instant::from_micros(0)));
-        let root = file.join("lake").display().to_string();
-        let Ok(lake) = Lake::open(&root, &Default::default(), clock).await else { return };
+        let root = folder.path().display().to_string();
+        let lake = Lake::open(&root, &Default::default(), clock).await.unwrap();
         let metrics = Metrics::default();
         let audit = Audit::start(lake, metrics.clone());
         let sender = audit.sender();

@@ -253,37 +253,6 @@ impl Desk {
         .await
     }
 
-    /// Plans a statement and holds what it reads. With `params` its columns are those of a statement with these values.
-    pub async fn hold(
-        &self,
-        (caller, door): (&Arc<Caller>, &'static str),
-        sql: &str,
-        params: &[ScalarValue],
-        moment: &Moment,
-    ) -> Result<Held> {
-        let (inner, text) = (self.inner.clone(), sql.to_string());
-        let (params, moment, reader) = (params.to_vec(), moment.clone(), caller.clone());
-        let held = run::on(&self.inner, async move {
-            let newest = inner.newest().await?;
-            let (session, tables) = inner.session(&reader, &moment).await?;
-            let release = tables.release().map(|release| release.number);
-            let plan = session.plan(&text).await?;
-            let parameters = parameters(&plan)?;
-            let schema = match parameters.len() {
-                0 => session.columns_of(plan.clone())?,
-                // Without values not every type is known.
-                count if params.len() < count => Arc::new(plan.schema().as_arrow().clone()),
-                _ => {
-                    let bound = plan.clone().with_param_values(ParamValues::from(params));
-                    session.columns_of(bound.map_err(laguna_query::translate)?)?
-                }
-            };
-            Ok(Held { session, tables, moment, newest, plan: Arc::new(plan), release, schema, parameters })
-        })
-        .await;
-        held.inspect_err(|error| self.unplanned(caller, door, sql.to_string(), error))
-    }
-
     /// Records a statement of a reader that could not be planned, and so is never answered: who looks for what is hidden
     /// may look in this way only.
     pub fn unplanned(&self, caller: &Caller, door: &'static str, sql: String, error: &Error) {
@@ -303,6 +272,36 @@ impl Desk {
             message: Some(error.to_string()),
             cached: false,
         });
+    }
+
+    /// Plans a statement and holds what it reads. With `params` its columns are those of a statement with these values.
+    pub async fn hold(
+        &self,
+        caller: &Arc<Caller>,
+        sql: &str,
+        params: &[ScalarValue],
+        moment: &Moment,
+    ) -> Result<Held> {
+        let (inner, caller, sql) = (self.inner.clone(), caller.clone(), sql.to_string());
+        let (params, moment) = (params.to_vec(), moment.clone());
+        run::on(&self.inner, async move {
+            let newest = inner.newest().await?;
+            let (session, tables) = inner.session(&caller, &moment).await?;
+            let release = tables.release().map(|release| release.number);
+            let plan = session.plan(&sql).await?;
+            let parameters = parameters(&plan)?;
+            let schema = match parameters.len() {
+                0 => session.columns_of(plan.clone())?,
+                // Without values not every type is known.
+                count if params.len() < count => Arc::new(plan.schema().as_arrow().clone()),
+                _ => {
+                    let bound = plan.clone().with_param_values(ParamValues::from(params));
+                    session.columns_of(bound.map_err(laguna_query::translate)?)?
+                }
+            };
+            Ok(Held { session, tables, moment, newest, plan: Arc::new(plan), release, schema, parameters })
+        })
+        .await
     }
 
     /// A session of `caller` at `moment`, for what is no statement of the caller's: pages and catalogs.

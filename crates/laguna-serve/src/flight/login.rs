@@ -14,11 +14,9 @@ use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::NAME;
 use super::status::status;
 use crate::http::caller::Peer;
 use crate::http::session::Sessions;
-use crate::metrics::ByDoor;
 use crate::{Caller, Core};
 
 /// The header in which Flight's older handshake expects its token back.
@@ -54,7 +52,7 @@ impl Login {
         {
             return Ok(caller);
         }
-        self.known(header.as_deref(), peer(request)).await
+        self.core.identities.authorization(header.as_deref(), peer(request)).await
     }
 
     /// Answers a handshake with a token for the calls to come: in the metadata for `authorization: Basic`, in the payload
@@ -72,7 +70,7 @@ impl Login {
             let message = message.map_err(|_| Status::deadline_exceeded("who asks is not said"))??;
             header = message.and_then(|message| basic(&message.payload));
         }
-        let caller = self.known(header.as_deref(), from).await.map_err(status)?;
+        let caller = self.core.identities.authorization(header.as_deref(), from).await.map_err(status)?;
         let token = self.sessions.open(caller).map_err(status)?;
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let mut response = Response::new(stream::iter([Ok(answer)]));
@@ -80,14 +78,6 @@ impl Login {
             .map_err(|error| status(Error::internal("a token cannot be written").caused_by(error)))?;
         response.metadata_mut().insert("authorization", bearer);
         Ok(response)
-    }
-
-    async fn known(&self, header: Option<&str>, from: IpAddr) -> Result<Arc<Caller>> {
-        let known = self.core.identities.authorization(header, from).await;
-        if known.is_err() && header.is_some() {
-            self.core.metrics.refused.get_or_create(&ByDoor { door: NAME }).inc();
-        }
-        known
     }
 }
 

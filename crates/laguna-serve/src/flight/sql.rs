@@ -24,7 +24,7 @@ use super::login::Login;
 use super::shelf::Shelf;
 use super::statement::{self, Planned, Prepared, Rows, Transaction};
 use super::status::{status, unsupported};
-use super::{catalog, info, placeholders};
+use super::{NAME, catalog, info, placeholders};
 use crate::{Caller, Core};
 
 /// How long a planned statement waits for its rows to be fetched.
@@ -260,7 +260,8 @@ impl FlightSqlService for Sql {
         let sql = placeholders::numbered(&query.query).into_owned();
         let hold = async {
             let moment = self.moment(&caller, query.transaction_id.as_deref()).await?;
-            self.core.desk.hold((&caller, super::NAME), &sql, &[], &moment).await
+            let held = self.core.desk.hold(&caller, &sql, &[], &moment).await;
+            held.inspect_err(|error| self.core.desk.unplanned(&caller, NAME, sql.clone(), error))
         };
         let held = hold.await.map_err(status)?;
         let handle = self.new_handle();

@@ -79,7 +79,8 @@ impl Planned {
     ) -> Result<Planned> {
         let sql = placeholders::numbered(sql).into_owned();
         let first = sets.first().map(Vec::as_slice).unwrap_or_default();
-        let held = desk.hold((caller, super::NAME), &sql, first, moment).await?;
+        let held = desk.hold(caller, &sql, first, moment).await;
+        let held = held.inspect_err(|error| desk.unplanned(caller, NAME, sql.clone(), error))?;
         let wanted = held.parameters.len();
         if let Some(given) =
             sets.iter().map(Vec::len).chain(sets.is_empty().then_some(0)).find(|given| *given != wanted)

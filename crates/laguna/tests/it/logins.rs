@@ -1,6 +1,7 @@
 //! Who gets into `laguna serve`, by which secret and through which door, and what is recorded of it in `system.queries`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -290,4 +291,46 @@ fn nothing_is_recorded_where_nobody_wants_it() {
     assert_eq!(http(&serving.http, "GET", "/", &[], "").unwrap().status, 200);
     drop(serving);
     assert!(!project.path().join("lake/_laguna/queries").exists());
+}
+
+/// A message of PostgreSQL's protocol.
+fn message(kind: &[u8], body: &[u8]) -> Vec<u8> {
+    [kind, &(body.len() as u32 + 4).to_be_bytes(), body].concat()
+}
+
+/// The kinds of the messages that the server sends until it is ready.
+fn answers(stream: &mut TcpStream) -> String {
+    let mut kinds = String::new();
+    while !kinds.ends_with('Z') {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        kinds.push(head[0] as char);
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        stream.read_exact(&mut vec![0; length - 4]).unwrap();
+    }
+    kinds
+}
+
+#[test]
+fn who_only_has_a_hidden_table_described_is_recorded() {
+    let project = project("");
+    let serving = Serving::start(&project);
+    let mut stream = TcpStream::connect(&serving.postgres).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let hello = [&196_608u32.to_be_bytes()[..], b"user\0x\0\0"].concat();
+    stream.write_all(&message(b"", &hello)).unwrap();
+    assert!(answers(&mut stream).starts_with('R'));
+    for (sql, expected) in [("SELECT n FROM enhanced.two", 'T'), ("SELECT n FROM enhanced.hidden", 'E')] {
+        let parse = [b"\0", sql.as_bytes(), b"\0\0\0"].concat();
+        let all = [message(b"P", &parse), message(b"D", b"S\0"), message(b"S", b"")].concat();
+        stream.write_all(&all).unwrap();
+        let told = answers(&mut stream);
+        assert!(told.contains(expected), "{sql}: {told}");
+    }
+    let rows = wait_for(&project, 1);
+    assert!(rows[0]["sql"].as_str().unwrap().contains("hidden"), "{rows:?}");
+    assert_eq!(
+        (rows[0]["user_name"].as_str(), rows[0]["outcome"].as_str()),
+        (Some("anonymous"), Some("project"))
+    );
 }
