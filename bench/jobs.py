@@ -80,12 +80,27 @@ def lineitem(cache, options):
     yield landing(cache, "lineitem", path, sums, sums, polars, ".parquet")
 
 
-def flights(cache, options):
+def flights_by_month(cache):
+    """The folder of the twelve CSV files."""
     folder = cache.data / "flights"
     if not folder.exists():
         folder.mkdir()
         for source in FLIGHTS.glob("*.csv.gz"):
             (folder / source.stem).write_bytes(gzip.decompress(source.read_bytes()))
+    return folder
+
+
+def flights_in_one(cache, copies):
+    """One CSV file with all rows, `copies` times."""
+    path = cache.data / f"flights-{copies}.csv"
+    if not path.exists():
+        lines = [part.read_bytes().split(b"\n", 1) for part in sorted(flights_by_month(cache).glob("*.csv"))]
+        path.write_bytes(lines[0][0] + b"\n" + b"".join(body for _, body in lines) * copies)
+    return path
+
+
+def flights(cache, options):
+    folder = flights_by_month(cache)
     sums = "SELECT count(*) AS a, sum(distance) AS b, sum(air_time) AS c"
     polars = "import polars, sys; polars.read_csv(sys.argv[1], null_values='NA', try_parse_dates=True).write_delta(sys.argv[2])"
     yield landing(cache, "flights", folder / "*.csv", sums, sums, polars, ".delta")
@@ -114,11 +129,11 @@ def models(cache, options):
 def query(cache, options):
     """A cold query of one Delta table; it has a file for each of twelve batches."""
     folder = cache.work / "query"
-    list(flights(cache, options))
+    months = flights_by_month(cache)
     remove(folder)
     projects.write(folder, {"laguna.yml": "name: query\n", "raw/flights.yml": "source: {files: 'data/*.csv'}\n"})
     (folder / "data").mkdir()
-    for source in sorted((cache.data / "flights").glob("*.csv")):
+    for source in sorted(months.glob("*.csv")):
         shutil.copy2(source, folder / "data")
         output(cache.laguna, "--quiet", "run", folder=folder)
     table = folder / "lake/raw/flights"
@@ -173,12 +188,11 @@ def log(cache, options):
 
 def checks(cache, options):
     """Bytes that a build reads without, with one and with fifty checks. Counted, not timed."""
-    folder = cache.work / "checks"
-    list(flights(cache, options))
+    folder, months = cache.work / "checks", flights_by_month(cache)
     remove(folder)
-    with open(next((cache.data / "flights").glob("*.csv"))) as file:
+    with open(next(months.glob("*.csv"))) as file:
         columns = next(csv.reader(file))
-    projects.write(folder, {"laguna.yml": "name: checks\n", "raw/flights.yml": f"source: {{files: '{cache.data}/flights/*.csv'}}\n"})
+    projects.write(folder, {"laguna.yml": "name: checks\n", "raw/flights.yml": f"source: {{files: '{months}/*.csv'}}\n"})
     projects.checked_models(folder, "raw.flights", columns)
     output(cache.laguna, "--quiet", "run", folder=folder)
     events = map(json.loads, output(cache.laguna, "run", "--full", "--explain", "--json", "enhanced", folder=folder).splitlines())
@@ -193,11 +207,7 @@ def expectations(cache):
     """15 expectations on flights and on ten copies of it, whole processes from CSV. The copies repeat every key: one expectation fails there."""
     python = cache.bin("great_expectations", "python")
     for copies in (1, 10):
-        data, folder = cache.data / f"flights-{copies}.csv", cache.work / f"expectations-{copies}"
-        if not data.exists():
-            parts = sorted((cache.data / "flights").glob("*.csv"))
-            lines = [part.read_bytes().split(b"\n", 1) for part in parts]
-            data.write_bytes(lines[0][0] + b"\n" + b"".join(body for _, body in lines) * copies)
+        data, folder = flights_in_one(cache, copies), cache.work / f"expectations-{copies}"
         remove(folder)
         folder.mkdir(parents=True)
         ours = [cache.laguna, "check", data, "--suite", CHECKS / "flights.json", "-o", "ge"]

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import json
 import sys
 import threading
 
@@ -337,6 +338,31 @@ def tls():
     options = {DatabaseOptions.TLS_SKIP_VERIFY.value: "true", "username": "ana", "password": "secret"}
     with connect(**options) as connection:
         assert rows(connection, "SELECT count(*) FROM enhanced.orders") == [(3,)]
+
+
+def twins():
+    """Says what two tables hold that every release changes together, until it is ended; what is planned is read when the next release may be there."""
+    client = flight.connect(URI.replace("grpc://", "grpc+tcp://"))
+    sql = "SELECT (SELECT n FROM sanitized.one) || ' ' || (SELECT n FROM enhanced.two) AS both"
+    with connect() as connection:
+        while True:
+            planned = client.get_flight_info(statement(sql))
+            print(*rows(connection, sql)[0], flush=True)
+            print(*client.do_get(planned.endpoints[0].ticket).read_all()["both"].to_pylist(), flush=True)
+
+
+def say():
+    """What the door says to each statement of a user, and of its catalogs, as a JSON list of texts."""
+    user, password, *statements = sys.argv[3:]
+    with connect(username=user, password=password) as connection:
+        said = []
+        for sql in statements:
+            try:
+                said.append(str(rows(connection, sql)))
+            except Exception as told:
+                said.append(str(told))
+        said.append(str(connection.adbc_get_objects().read_all().to_pylist()))
+        print(json.dumps(said))
 
 
 globals()[PART]()

@@ -47,6 +47,8 @@ pub struct Ask {
     pub timeout: Option<Duration>,
     /// Rows that it may answer with, where that is less than the caller may.
     pub max_rows: Option<u64>,
+    /// Rows after which nobody wants more: what follows them is not computed.
+    pub enough: Option<u64>,
     /// Ends it.
     pub cancel: CancellationToken,
     /// What the protocol's clients expect around the lake.
@@ -66,6 +68,7 @@ impl Ask {
             moment: Moment::Now,
             timeout: None,
             max_rows: None,
+            enough: None,
             cancel: CancellationToken::new(),
             around: None,
             held: None,

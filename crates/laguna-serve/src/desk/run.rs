@@ -222,8 +222,13 @@ impl Task {
             let _ = header.send(Ok((schema.clone(), release)));
         }
         let most = self.most();
+        let enough = self.ask.enough.unwrap_or(u64::MAX);
         while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(translate)?;
+            let mut batch = batch.map_err(translate)?;
+            let wanted = enough - self.rows;
+            if batch.num_rows() as u64 > wanted {
+                batch = batch.slice(0, wanted as usize);
+            }
             self.rows += batch.num_rows() as u64;
             self.bytes += batch.get_array_memory_size() as u64;
             if most.is_some_and(|most| self.rows > most) {
@@ -240,6 +245,11 @@ impl Task {
             }
             if batch.num_rows() > 0 && batches.send(Ok(Some(batch))).await.is_err() {
                 return Err(cancelled());
+            }
+            if self.rows == enough {
+                // There may be more: not an answer to others.
+                keep = None;
+                break;
             }
         }
         if let (Some(kept), Some(question), Some(answers)) = (keep, question, &self.inner.answers) {

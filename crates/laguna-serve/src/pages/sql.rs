@@ -115,7 +115,8 @@ pub(super) async fn run(
         (None, Some(text)) => Moment::AsOf(Instant::parse(text, sight.project.timezone)?),
         (None, None) => Moment::Now,
     };
-    let ask = Ask { moment, ..Ask::new(sight.caller.clone(), NAME, statement.sql) };
+    let enough = Some(ROWS as u64 + 1);
+    let ask = Ask { moment, enough, ..Ask::new(sight.caller.clone(), NAME, statement.sql) };
     let mut answer = core.desk.answer(ask).await?;
     let columns = answer
         .schema
@@ -132,13 +133,13 @@ pub(super) async fn run(
         })
         .collect();
     let (mut rows, mut bytes, mut more) = (Vec::new(), 0, false);
-    'all: while let Some(batch) = answer.rows.next().await {
+    while let Some(batch) = answer.rows.next().await {
         let batch = batch.map_err(translate)?;
         let values = output::texts(&batch.slice(0, batch.num_rows().min(ROWS + 1 - rows.len())))?;
         for row in 0..values.first().map_or(batch.num_rows(), Vec::len) {
             if rows.len() == ROWS || bytes > BYTES {
                 more = true;
-                break 'all;
+                break;
             }
             let cells: Vec<Option<String>> = values.iter().map(|column| column[row].clone()).collect();
             bytes += cells.iter().flatten().map(String::len).sum::<usize>();

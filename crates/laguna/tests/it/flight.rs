@@ -3,46 +3,25 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::kit::{Project, Random, repository};
 use crate::servers::{install, run, skip};
+use crate::serving::{Serving, orders};
 
 /// The door of a running `laguna serve`.
 struct Served {
-    process: Child,
+    serving: Serving,
     address: String,
     project: Project,
 }
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-const ORDERS: &str = "SELECT CAST(id AS BIGINT) AS id, customer, CAST(amount AS DECIMAL(12, 2)) AS amount,
-  CAST(qty AS INT) AS qty, TIMESTAMP '2026-01-01 10:00:00' AS created_at, DATE '2026-01-01' AS day, id > 1 AS ok,
-  named_struct('a', id, 'b', 'x') AS payload, ARRAY['a', 'b c', customer] AS tags FROM raw.x\n";
-
-/// The door to a lake with `enhanced.orders` (three rows); `more` is added to `laguna.yml`.
+/// The door to a lake of orders; `more` is added to `laguna.yml`.
 fn serve(more: &str) -> Served {
-    let project = Project::empty()
-        .write("laguna.yml", &format!("name: test\nlake: ./lake\n{more}"))
-        .write("raw/x.yml", "source: {files: \"data/*.csv\"}\n")
-        .write("data/1.csv", "id,customer,amount,qty\n1,c1,1.50,2\n2,c2,20.25,3\n3,,3.00,\n")
-        .write("enhanced/orders.sql", ORDERS);
-    project.ok(&["run"]);
-    let mut args = vec!["serve", "--json", "--flight", "127.0.0.1:0", "--no-schedule"];
-    args.extend(["--postgres", "false", "--http", "false"]);
-    let mut process = project.command(&args).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let told: serde_json::Value =
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    Served { process, address: told["doors"]["flight"].as_str().unwrap().to_string(), project }
+    let project = orders(more);
+    let serving = Serving::start(&project, &["flight"]);
+    Served { address: serving.address("flight").to_string(), serving, project }
 }
 
 /// A Python with the drivers.
@@ -57,16 +36,16 @@ fn drivers() -> Option<PathBuf> {
 }
 
 /// One part of what the clients do; `None` where there are none.
-fn part(served: &Served, scheme: &str, name: &str) -> Option<Command> {
+pub fn client(address: &str, scheme: &str, part: &str) -> Option<Command> {
     let mut command = Command::new(drivers()?);
     command.arg(repository().join("tests/clients/flight_clients.py"));
-    command.args([name, &format!("{scheme}://{}", served.address)]);
+    command.args([part, &format!("{scheme}://{address}")]);
     Some(command)
 }
 
 #[track_caller]
 fn passes(served: &Served, scheme: &str, name: &str) {
-    let Some(mut command) = part(served, scheme, name) else { return };
+    let Some(mut command) = client(&served.address, scheme, name) else { return };
     let output = command.output().unwrap();
     assert!(output.status.success(), "{name}\n{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -102,7 +81,7 @@ fn the_jdbc_driver_reads_the_lake() {
 #[test]
 fn a_planned_statement_and_a_transaction_read_one_release() {
     let served = serve("");
-    let Some(mut command) = part(&served, "grpc", "moments") else { return };
+    let Some(mut command) = client(&served.address, "grpc", "moments") else { return };
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
@@ -189,6 +168,6 @@ fn broken_bytes_end_a_connection_and_nothing_else() {
         let mut answer = [0u8; 4096];
         while matches!(stream.read(&mut answer), Ok(count) if count > 0) {}
     }
-    assert!(served.process.try_wait().unwrap().is_none(), "the process has ended");
+    assert!(served.serving.process.try_wait().unwrap().is_none(), "the process has ended");
     passes(&served, "grpc", "protocol");
 }

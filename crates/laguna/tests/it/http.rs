@@ -207,11 +207,11 @@ fn a_server_that_stops_lets_answers_end() {
     let asked = served.send(&request(&served.address, "POST", "/v1/sql", &headers, slow));
     let idle = served.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     served.until("laguna_statements_running", 1.0);
-    let id = served.process.id().to_string();
+    let id = served.serving.process.id().to_string();
     Command::new("kill").args(["-TERM", &id]).status().unwrap();
     let reply = read(asked);
     assert_eq!((reply.status, reply.json()), (200, json!([{"n": 16_000_000}])));
-    assert!(served.process.wait().unwrap().success());
+    assert!(served.serving.process.wait().unwrap().success());
     assert_eq!(read(idle).status, 200);
 }
 
@@ -248,7 +248,7 @@ fn broken_bytes_end_their_connection_and_nothing_else() {
         let mut answer = [0u8; 4096];
         while matches!(stream.read(&mut answer), Ok(count) if count > 0) {}
     }
-    assert!(served.process.try_wait().unwrap().is_none(), "the process has ended");
+    assert!(served.serving.process.try_wait().unwrap().is_none(), "the process has ended");
     assert_eq!(served.metric("laguna_panics_total"), 0.0);
     assert_eq!(
         served.rows(&json!({"sql": "SELECT count(*) AS n FROM enhanced.shown"})),
@@ -295,7 +295,7 @@ fn schemathesis_finds_nothing_that_the_document_does_not_say() {
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
         assert!(said.contains("15 selected / 15 total"), "{said}");
-        assert!(served.process.try_wait().unwrap().is_none(), "the process has ended");
+        assert!(served.serving.process.try_wait().unwrap().is_none(), "the process has ended");
         assert_eq!(served.metric("laguna_panics_total"), 0.0);
     }
 }

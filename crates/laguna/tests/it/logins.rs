@@ -1,9 +1,9 @@
 //! Who gets into `laguna serve`, by which secret and through which door, and what is recorded of it in `system.queries`.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -13,41 +13,23 @@ use serde_json::Value;
 use crate::browser::http;
 use crate::kit::Project;
 use crate::servers::skip;
+use crate::serving::Serving;
 
-/// A running server with two doors.
-struct Serving {
-    process: Child,
-    postgres: String,
-    http: String,
-}
+/// A server with two doors.
+struct Lake(Serving);
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Serving {
-    fn start(project: &Project) -> Serving {
-        let doors =
-            ["serve", "--json", "--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--flight", "false"];
-        let mut process =
-            project.command(&doors).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let door = |name: &str| told["doors"][name].as_str().unwrap().to_string();
-        Serving { process, postgres: door("postgres"), http: door("http") }
+impl Lake {
+    fn start(project: &Project) -> Lake {
+        Lake(Serving::start(project, &["postgres", "http"]))
     }
 
     /// What psql says to one statement of `user`.
     fn psql(&self, user: &str, secret: &str, statement: &str) -> (String, String) {
-        let port = self.postgres.rsplit(':').next().unwrap();
+        let port = self.0.port("postgres").to_string();
         let mut command = Command::new("psql");
         command
             .args(["-X", "-q", "-A", "-t", "-v", "VERBOSITY=verbose"])
-            .args(["-h", "127.0.0.1", "-p", port, "-U", user, "-d", "lake", "-c", statement])
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", user, "-d", "lake", "-c", statement])
             .env("PGPASSWORD", secret);
         let Output { stdout, stderr, .. } = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_string();
@@ -55,11 +37,11 @@ impl Serving {
     }
 
     fn status(&self, authorization: &str) -> u16 {
-        http(&self.http, "GET", "/", &[("Authorization", authorization)], "").unwrap().status
+        http(self.0.address("http"), "GET", "/", &[("Authorization", authorization)], "").unwrap().status
     }
 
     fn refused(&self, door: &str) -> u64 {
-        let text = http(&self.http, "GET", "/metrics", &[], "").unwrap().body;
+        let text = http(self.0.address("http"), "GET", "/metrics", &[], "").unwrap().body;
         let name = format!("laguna_logins_refused_total{{door=\"{door}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
     }
@@ -84,7 +66,7 @@ fn project(users: &str) -> Project {
     project
 }
 
-fn basic(user: &str, password: &str) -> String {
+pub fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
@@ -107,7 +89,7 @@ fn each_door_lets_in_by_passwords_hashes_and_tokens_and_nobody_else() {
         "users:\n  ana: {{role: admin, password: \"correct horse\"}}\n  bo: {{role: admin, password: \"{password}\"}}\n  \
          cy: {{role: admin, token: \"{token}\"}}\n  di: {{role: admin, token: tok-of-di-1234}}\n"
     ));
-    let serving = Serving::start(&project);
+    let serving = Lake::start(&project);
     let who = "select current_user";
     let passwords = [("ana", "correct horse"), ("bo", "battery staple")];
     let tokens = [("cy", "tok-of-cy-1234"), ("di", "tok-of-di-1234")];
@@ -116,10 +98,10 @@ fn each_door_lets_in_by_passwords_hashes_and_tokens_and_nobody_else() {
         assert_eq!(serving.status(&basic(user, secret)), 200, "{user}");
         let form = format!("user={user}&password={}&next=/", secret.replace(' ', "+"));
         let kind = [("Content-Type", "application/x-www-form-urlencoded")];
-        let answer = http(&serving.http, "POST", "/login", &kind, &form).unwrap();
+        let answer = http(serving.0.address("http"), "POST", "/login", &kind, &form).unwrap();
         assert_eq!(answer.status, 303, "{user}: {}", answer.body);
         let cookie = answer.header("set-cookie").split(';').next().unwrap().to_string();
-        let page = http(&serving.http, "GET", "/", &[("Cookie", &cookie)], "").unwrap();
+        let page = http(serving.0.address("http"), "GET", "/", &[("Cookie", &cookie)], "").unwrap();
         assert_eq!(page.status, 200, "{user}");
     }
     for (user, secret) in tokens {
@@ -145,7 +127,7 @@ fn each_door_lets_in_by_passwords_hashes_and_tokens_and_nobody_else() {
     assert_eq!(serving.status("Bearer wrong"), 401);
     assert_eq!(serving.status("Basic %%%"), 401);
     let form = http(
-        &serving.http,
+        serving.0.address("http"),
         "POST",
         "/login",
         &[("Content-Type", "application/x-www-form-urlencoded")],
@@ -161,7 +143,7 @@ fn who_guesses_waits_and_the_others_do_not() {
     let project = project(
         "users:\n  ana: {role: admin, password: secret-of-ana}\n  bo: {role: admin, password: secret-of-bo}\n",
     );
-    let serving = Serving::start(&project);
+    let serving = Lake::start(&project);
     let guesses: Vec<u16> =
         (0..40).map(|number| serving.status(&basic("ana", &format!("guess {number}")))).collect();
     assert!(guesses.iter().all(|status| matches!(status, 401 | 429)), "{guesses:?}");
@@ -219,8 +201,8 @@ fn statements_and_refused_logins_are_recorded_once_whatever_happens() {
     let project = project(
         "roles:\n  analyst: {read: [enhanced]}\nusers:\n  ana: {role: admin, password: secret-of-ana}\n  cor: {role: analyst, password: secret-of-cor}\n",
     );
-    let mut serving = Serving::start(&project);
-    let ask = |serving: &Serving, number: usize| {
+    let mut serving = Lake::start(&project);
+    let ask = |serving: &Lake, number: usize| {
         let sql = format!("SELECT n + {number} FROM enhanced.two");
         assert_eq!(serving.psql("ana", "secret-of-ana", &sql).0, (number + 1).to_string());
     };
@@ -251,10 +233,10 @@ fn statements_and_refused_logins_are_recorded_once_whatever_happens() {
     }
 
     // What was written stays, though the server is killed.
-    serving.process.kill().unwrap();
-    serving.process.wait().unwrap();
+    serving.0.process.kill().unwrap();
+    serving.0.process.wait().unwrap();
     assert_eq!(recorded(&project), before);
-    let mut serving = Serving::start(&project);
+    let mut serving = Lake::start(&project);
     ask(&serving, 3);
     let again = wait_for(&project, 7);
     assert_eq!(again[..6], before);
@@ -272,8 +254,8 @@ fn statements_and_refused_logins_are_recorded_once_whatever_happens() {
     // What waits is written when the server is told to stop.
     #[cfg(unix)]
     {
-        Command::new("kill").args(["-TERM", &serving.process.id().to_string()]).status().unwrap();
-        assert!(serving.process.wait().unwrap().success());
+        Command::new("kill").args(["-TERM", &serving.0.process.id().to_string()]).status().unwrap();
+        assert!(serving.0.process.wait().unwrap().success());
         assert_eq!(recorded(&project).len(), 10);
     }
     drop(serving);
@@ -287,8 +269,8 @@ fn statements_and_refused_logins_are_recorded_once_whatever_happens() {
 #[test]
 fn nothing_is_recorded_where_nobody_wants_it() {
     let project = project("serve: {audit: false}\n");
-    let serving = Serving::start(&project);
-    assert_eq!(http(&serving.http, "GET", "/", &[], "").unwrap().status, 200);
+    let serving = Lake::start(&project);
+    assert_eq!(http(serving.0.address("http"), "GET", "/", &[], "").unwrap().status, 200);
     drop(serving);
     assert!(!project.path().join("lake/_laguna/queries").exists());
 }
@@ -314,8 +296,8 @@ fn answers(stream: &mut TcpStream) -> String {
 #[test]
 fn who_only_has_a_hidden_table_described_is_recorded() {
     let project = project("");
-    let serving = Serving::start(&project);
-    let mut stream = TcpStream::connect(&serving.postgres).unwrap();
+    let serving = Lake::start(&project);
+    let mut stream = TcpStream::connect(serving.0.address("postgres")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let hello = [&196_608u32.to_be_bytes()[..], b"user\0x\0\0"].concat();
     stream.write_all(&message(b"", &hello)).unwrap();

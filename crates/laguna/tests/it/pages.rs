@@ -1,10 +1,8 @@
 //! The pages of `laguna serve`, read and used in a real browser: at two widths, in light and dark, with users and without.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-
-use crate::browser::{Answer, Browser, CONTROL, ENTER, TAB, http};
+use crate::browser::{Browser, CONTROL, ENTER, TAB, http};
 use crate::kit::Project;
+use crate::serving::Serving;
 
 /// Text that would run if a page believed it.
 const WILD: &str = "<script>document.title='owned'</script>";
@@ -57,40 +55,6 @@ fn orders(first: u32, last: u32) -> String {
     format!("id,city,email,day,amount,note\n{}", (first..=last).map(row).collect::<String>())
 }
 
-/// `laguna serve` of a project, ended with the value.
-struct Serving {
-    process: Child,
-    address: String,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Serving {
-    fn start(project: &Project) -> Serving {
-        let doors = ["serve", "--json", "--http", "127.0.0.1:0", "--postgres", "false", "--flight", "false"];
-        let mut process =
-            project.command(&doors).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let listening: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        Serving { process, address: listening["doors"]["http"].as_str().unwrap().to_string() }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        http(&self.address, "GET", path, headers, "").unwrap()
-    }
-}
-
 /// Two releases: a second day's orders came later.
 fn two_releases() -> Project {
     let project = shop();
@@ -104,7 +68,7 @@ fn two_releases() -> Project {
 fn a_reader_finds_a_table_and_sees_what_it_holds_and_where_it_comes_from() {
     let Some(browser) = Browser::start() else { return };
     let project = two_releases();
-    let serving = Serving::start(&project);
+    let serving = Serving::start(&project, &["http"]);
     for (width, dark) in [(1280, false), (390, true)] {
         browser.look(width, dark);
         let name = |page: &str| format!("{page}-{width}-{}", if dark { "dark" } else { "light" });
@@ -181,7 +145,7 @@ fn a_reader_finds_a_table_and_sees_what_it_holds_and_where_it_comes_from() {
 fn a_statement_is_typed_run_drawn_shared_and_cancelled() {
     let Some(browser) = Browser::start() else { return };
     let project = two_releases();
-    let serving = Serving::start(&project);
+    let serving = Serving::start(&project, &["http"]);
     for (width, dark) in [(1280, true), (390, false)] {
         let name = |page: &str| format!("{page}-{width}-{}", if dark { "dark" } else { "light" });
         browser.look(width, dark);
@@ -298,7 +262,7 @@ fn who_has_not_logged_in_is_asked_to_and_comes_back() {
         b"name: shop\nlake: ./lake\nusers:\n  ana: {role: admin, password: \"a secret of ana\", token: \"ana-token-1234\"}\n",
     );
     project.ok(&["run"]);
-    let serving = Serving::start(&project);
+    let serving = Serving::start(&project, &["http"]);
     browser.look(390, false);
     browser.open(&serving.url("/tables/enhanced/daily"));
     assert!(browser.url().contains("/login?next=%2Ftables%2Fenhanced%2Fdaily"), "{}", browser.url());
@@ -328,7 +292,8 @@ fn who_has_not_logged_in_is_asked_to_and_comes_back() {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let login = |headers: &[(&str, &str)], next: &str| {
         let all: Vec<_> = form.iter().chain(headers).copied().collect();
-        http(&serving.address, "POST", "/login", &all, &format!("token=ana-token-1234&next={next}")).unwrap()
+        http(serving.address("http"), "POST", "/login", &all, &format!("token=ana-token-1234&next={next}"))
+            .unwrap()
     };
     assert_eq!(login(&[("Origin", "http://evil.example")], "/").status, 403);
     let away = login(&[], "//evil.example");
@@ -349,7 +314,7 @@ fn pages_tell_nothing_of_what_a_role_may_not_read() {
     );
     project.ok(&["run"]);
     let run = project.rows("SELECT run FROM system.runs")[0]["run"].as_str().unwrap().to_string();
-    let serving = Serving::start(&project);
+    let serving = Serving::start(&project, &["http"]);
     let page = |token: &str, path: &str| serving.get(path, &[("Authorization", &format!("Bearer {token}"))]);
     let mut paths: Vec<String> = [
         "/",
@@ -419,8 +384,14 @@ fn pages_tell_nothing_of_what_a_role_may_not_read() {
     let ask = |token: &str, sql: &str| {
         let bearer = format!("Bearer {token}");
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-        http(&serving.address, "POST", "/sql/run", &headers, &serde_json::json!({"sql": sql}).to_string())
-            .unwrap()
+        http(
+            serving.address("http"),
+            "POST",
+            "/sql/run",
+            &headers,
+            &serde_json::json!({"sql": sql}).to_string(),
+        )
+        .unwrap()
     };
     assert_eq!(ask("token-of-ann", "SELECT * FROM enhanced.secrets").status, 400);
     assert!(
@@ -433,7 +404,7 @@ fn pages_tell_nothing_of_what_a_role_may_not_read() {
 #[test]
 fn pages_forbid_foreign_scripts_and_their_files_are_kept_by_browsers() {
     let project = shop();
-    let serving = Serving::start(&project);
+    let serving = Serving::start(&project, &["http"]);
     // A project that has not run says what to do.
     let home = serving.get("/", &[]);
     assert_eq!(home.status, 200, "{}", home.body);

@@ -10,62 +10,18 @@ use std::time::Duration;
 
 use crate::kit::{Project, Random, repository};
 use crate::servers::{install, run, skip, wants_all};
+use crate::serving::{Serving, orders};
 
 /// The door of a running `laguna serve`.
 struct Served {
-    process: Child,
+    serving: Serving,
     port: u16,
     project: Project,
 }
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-const ORDERS: &str = "SELECT CAST(id AS BIGINT) AS id, customer, CAST(amount AS DECIMAL(12, 2)) AS amount,
-  CAST(qty AS INT) AS qty, TIMESTAMP '2026-01-01 10:00:00' AS created_at, DATE '2026-01-01' AS day, id > 1 AS ok,
-  named_struct('a', id, 'b', 'x') AS payload, ARRAY['a', 'b c', customer] AS tags FROM raw.x\n";
-
-/// A lake with `enhanced.orders` (three rows) and the view `enhanced.v_orders`; `more` is added to `laguna.yml`.
-fn orders(more: &str) -> Project {
-    let project = Project::empty()
-        .write("laguna.yml", &format!("name: test\nlake: ./lake\n{more}"))
-        .write("raw/x.yml", "source: {files: \"data/*.csv\"}\n")
-        .write("data/1.csv", "id,customer,amount,qty\n1,c1,1.50,2\n2,c2,20.25,3\n3,,3.00,\n")
-        .write("enhanced/orders.sql", ORDERS)
-        .write(
-            "enhanced/orders.yml",
-            "description: Orders of customers\ncolumns: {id: {description: Number of the order}}\n",
-        )
-        .write("enhanced/v_orders.sql", "SELECT id, amount FROM enhanced.orders\n")
-        .write("enhanced/v_orders.yml", "materialize: view\n");
-    project.ok(&["run"]);
-    project
-}
-
 fn serve(project: Project) -> Served {
-    let args = [
-        "serve",
-        "--json",
-        "--postgres",
-        "127.0.0.1:0",
-        "--http",
-        "false",
-        "--flight",
-        "false",
-        "--no-schedule",
-    ];
-    let mut process = project.command(&args).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let told: serde_json::Value =
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    let address = told["doors"]["postgres"].as_str().unwrap();
-    let port = address.rsplit(':').next().unwrap().parse().unwrap();
-    Served { process, port, project }
+    let serving = Serving::start(&project, &["postgres"]);
+    Served { port: serving.port("postgres"), serving, project }
 }
 
 /// What psql says to `script`: standard output, then standard error. `None` where there is no psql.
@@ -388,7 +344,7 @@ fn broken_bytes_end_a_connection_and_nothing_else() {
         let mut answer = [0u8; 4096];
         while matches!(stream.read(&mut answer), Ok(count) if count > 0) {}
     }
-    assert!(served.process.try_wait().unwrap().is_none(), "the process has ended");
+    assert!(served.serving.process.try_wait().unwrap().is_none(), "the process has ended");
     if let Some((out, err)) = psql(&served, "user=ana", "select count(*) from orders;\n") {
         assert_eq!(out, "3\n", "{err}");
     }

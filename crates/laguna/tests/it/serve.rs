@@ -1,41 +1,28 @@
 //! `laguna serve` as a whole: schedules, reloading, stopping, and readers that never see half a release.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::browser::http;
+use crate::flight;
 use crate::kit::{Project, rounds};
 use crate::servers::skip;
+use crate::serving::Serving;
 
-/// A running server.
-struct Serving {
-    process: Child,
-    postgres: String,
-}
+/// A server that is read with psql.
+struct Lake(Serving);
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Serving {
-    fn start(project: &Project) -> Serving {
-        let doors = ["serve", "--json", "--http", "false", "--postgres", "127.0.0.1:0", "--flight", "false"];
-        let mut process =
-            project.command(&doors).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        Serving { process, postgres: told["doors"]["postgres"].as_str().unwrap().to_string() }
+impl Lake {
+    fn start(project: &Project) -> Lake {
+        Lake(Serving::start(project, &["postgres"]))
     }
 
     fn psql(&self, statement: &str) -> Command {
         let mut command = Command::new("psql");
-        let port = self.postgres.rsplit(':').next().unwrap();
-        let connection = format!("host=127.0.0.1 port={port} user=reader dbname=lake");
+        let connection = format!("host=127.0.0.1 port={} user=reader dbname=lake", self.0.port("postgres"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", &connection, "-c", statement]);
         command
     }
@@ -88,7 +75,7 @@ fn schedules_run_and_changed_files_are_followed() {
     }
     let project = twins("schedule: \"*/2 * * * * *\"\n");
     project.ok(&["run"]);
-    let serving = Serving::start(&project);
+    let serving = Lake::start(&project);
     assert_eq!(serving.answer("SELECT n FROM enhanced.two").unwrap(), "1");
     project.put("data/2.csv", b"n\n2\n");
     serving.wait_for("SELECT n FROM enhanced.two", "2");
@@ -100,52 +87,109 @@ fn schedules_run_and_changed_files_are_followed() {
     serving.wait_for("SELECT n FROM enhanced.two", "30");
 }
 
+/// What a reader saw, in order and each once; it reads until it is ended.
+struct Reader {
+    what: &'static str,
+    end: Box<dyn FnMut()>,
+    seen: std::thread::JoinHandle<Vec<String>>,
+}
+
+impl Reader {
+    /// A process that prints what the two tables hold: a line, or `lines` of them, each time.
+    fn process(what: &'static str, mut command: Command, lines: usize) -> Reader {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = process.stdout.take().unwrap();
+        let seen = std::thread::spawn(move || {
+            let (mut printed, mut seen) = (String::new(), Vec::new());
+            stdout.read_to_string(&mut printed).unwrap();
+            // The last line may have been cut.
+            let whole = printed.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            let all: Vec<&str> = whole.lines().collect();
+            for both in all.chunks_exact(lines).map(|lines| lines.join(" ")) {
+                if seen.last() != Some(&both) {
+                    seen.push(both);
+                }
+            }
+            seen
+        });
+        let end = move || {
+            let _ = process.kill();
+            let _ = process.wait();
+        };
+        Reader { what, end: Box::new(end), seen }
+    }
+
+    /// A client of the HTTP door.
+    fn http(address: &str) -> Reader {
+        let (address, ended) = (address.to_string(), Arc::new(AtomicBool::new(false)));
+        let end = ended.clone();
+        let seen = std::thread::spawn(move || {
+            let headers = [("Content-Type", "application/json"), ("Accept", "text/csv")];
+            let body = serde_json::json!({ "sql": BOTH }).to_string();
+            let mut seen = Vec::new();
+            while !ended.load(Ordering::Relaxed) {
+                let answer = http(&address, "POST", "/v1/sql", &headers, &body).unwrap();
+                let both = answer.body.lines().nth(1).unwrap_or(&answer.body).trim_matches('"').to_string();
+                if seen.last() != Some(&both) {
+                    seen.push(both);
+                }
+            }
+            seen
+        });
+        Reader { what: "HTTP", end: Box::new(move || end.store(true, Ordering::Relaxed)), seen }
+    }
+}
+
+/// What the two tables hold, as one row of one column.
+const BOTH: &str = "SELECT (SELECT n FROM sanitized.one) || ' ' || (SELECT n FROM enhanced.two) AS both";
+
 #[test]
-fn readers_see_whole_releases_and_never_old_answers() {
+fn readers_of_every_door_see_whole_releases_and_never_old_answers() {
     if !has_psql("readers of laguna serve during releases") {
         return;
     }
     let project = twins("");
     project.ok(&["run"]);
-    let serving = Serving::start(&project);
-    let whole = "SELECT (SELECT n FROM sanitized.one) || ' ' || (SELECT n FROM enhanced.two)";
-    let script: String = format!("{whole};\n").repeat(200_000);
-    let script_file = project.path().join("loop.sql");
-    std::fs::write(&script_file, script).unwrap();
-    let mut reader = serving.psql("SELECT 1");
-    let mut reader = reader.arg("-f").arg(&script_file).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = reader.stdout.take().unwrap();
-    let seen = std::thread::spawn(move || {
-        let mut seen = Vec::new();
-        for line in BufReader::new(lines).lines().map_while(Result::ok) {
-            if seen.last() != Some(&line) {
-                seen.push(line);
-            }
-        }
-        seen
-    });
-    let releases = rounds(12);
+    let serving = Lake(Serving::start(&project, &["postgres", "flight", "http"]));
+    // Over and over; the lines of one round say what both tables hold.
+    let psql = |name: &str, round: &str| {
+        let file = project.path().join(name);
+        std::fs::write(&file, round.repeat(100_000)).unwrap();
+        let mut command = serving.psql("SET search_path = enhanced");
+        command.arg("-f").arg(file);
+        command
+    };
+    let within = "BEGIN;\nSELECT n FROM sanitized.one;\nSELECT n FROM enhanced.two;\nCOMMIT;\n";
+    let mut readers = vec![
+        Reader::process("psql", psql("statements.sql", &format!("{BOTH};\n")), 1),
+        Reader::process("psql in transactions", psql("transactions.sql", within), 2),
+        Reader::http(serving.0.address("http")),
+    ];
+    let flight = flight::client(serving.0.address("flight"), "grpc", "twins");
+    readers.extend(flight.map(|command| Reader::process("Flight SQL", command, 1)));
+    let releases = rounds(20);
     let mut newest = 1;
     for number in 2..=releases + 1 {
         project.put(&format!("data/{number}.csv"), format!("n\n{number}\n").as_bytes());
         project.ok(&["run"]);
         newest += 1;
         // A release is seen at once, by a statement that was answered from what was kept before.
-        assert_eq!(serving.answer(whole).unwrap(), format!("{number} {number}"));
+        assert_eq!(serving.answer(BOTH).unwrap(), format!("{number} {number}"));
         if number % 5 == 0 {
             project.ok(&["rollback", "--to", &(newest - 1).to_string()]);
             newest += 1;
             let before = number - 1;
-            assert_eq!(serving.answer(whole).unwrap(), format!("{before} {before}"));
+            assert_eq!(serving.answer(BOTH).unwrap(), format!("{before} {before}"));
         }
     }
-    let _ = reader.kill();
-    let _ = reader.wait();
-    let seen = seen.join().unwrap();
-    assert!(seen.len() > 3, "the reader saw {seen:?}");
-    for line in seen.iter().skip(1) {
-        let (one, two) = line.split_once(' ').unwrap_or_else(|| panic!("{line}"));
-        assert_eq!(one, two, "half a release was seen");
+    for mut reader in readers {
+        (reader.end)();
+        let (what, seen) = (reader.what, reader.seen.join().unwrap());
+        assert!(seen.len() > 3, "{what} saw {seen:?}");
+        for both in seen {
+            let (one, two) = both.split_once(' ').unwrap_or_else(|| panic!("{what} saw {both}"));
+            assert_eq!(one, two, "{what} saw half a release");
+        }
     }
 }
 
@@ -157,18 +201,16 @@ fn a_server_that_stops_lets_statements_end() {
     }
     let project = twins("");
     project.ok(&["run"]);
-    let mut serving = Serving::start(&project);
+    let mut serving = Lake::start(&project);
     let slow = "SELECT count(*) FROM generate_series(1, 4000) a CROSS JOIN generate_series(1, 4000) b";
     let asked = serving.psql(slow).stdout(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
-    let id = serving.process.id().to_string();
+    let id = serving.0.process.id().to_string();
     Command::new("kill").args(["-TERM", &id]).status().unwrap();
     let answer = asked.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), "16000000");
-    let status = serving.process.wait().unwrap();
-    let mut told = String::new();
-    serving.process.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    assert!(status.success(), "{status}: {told}");
+    let status = serving.0.process.wait().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 #[test]

@@ -291,9 +291,11 @@ pub(super) fn sql_name(name: &TableName) -> String {
 /// What the lake tells of all tables.
 struct Known {
     release: Option<Release>,
-    /// Rows, time of the last change and its age, by table.
-    fresh: BTreeMap<String, (Option<i64>, Option<String>, Option<i64>)>,
+    fresh: BTreeMap<String, Fresh>,
 }
+
+/// Rows of a table, the time of its last change and the age of that in seconds.
+type Fresh = (Option<i64>, Option<String>, Option<i64>);
 
 impl Known {
     async fn new(sight: &Sight) -> Result<Known> {

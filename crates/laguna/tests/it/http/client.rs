@@ -2,28 +2,21 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::kit::Project;
+use crate::serving::Serving;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running server, ended with the value.
+/// The HTTP door of a running server.
 pub struct Served {
-    pub process: Child,
+    pub serving: Serving,
     pub address: String,
     pub project: Project,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 /// One answer.
@@ -73,14 +66,8 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
 impl Served {
     /// Serves `project` through the HTTP door.
     pub fn start(project: Project) -> Served {
-        let doors = ["serve", "--json", "--http", "127.0.0.1:0", "--postgres", "false", "--flight", "false"];
-        let mut command = project.command(&doors);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let address = told["doors"]["http"].as_str().unwrap().to_string();
-        Served { process, address, project }
+        let serving = Serving::start(&project, &["http"]);
+        Served { address: serving.address("http").to_string(), serving, project }
     }
 
     /// Sends bytes and leaves the connection open.

@@ -1,0 +1,201 @@
+//! Calls of PostgreSQL's functions in the engine's words.
+
+use datafusion::sql::sqlparser::ast::*;
+
+use super::select::array_of;
+use super::{Rewriter, catalog, constant, is_system, last_name, number, sql, text};
+use crate::postgres::variables::VERSION;
+
+impl Rewriter<'_> {
+    pub(super) fn function(&mut self, function: &mut Function) -> Option<Expr> {
+        let name = last_name(&function.name);
+        if is_system(&function.name) {
+            function.name = ObjectName::from(vec![Ident::new(name.clone())]);
+        }
+        let arguments: Vec<Expr> = match &function.args {
+            FunctionArguments::List(list) => list
+                .args
+                .iter()
+                .filter_map(|argument| match argument {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+                    _ => None,
+                })
+                .collect(),
+            FunctionArguments::Subquery(query) if name == "array" => return Some(array_of(query)),
+            _ => Vec::new(),
+        };
+        let argument = |index: usize| arguments.get(index).and_then(constant);
+        let context = self.context;
+        Some(match name.as_str() {
+            "version" => text(&format!(
+                "PostgreSQL {VERSION} (Laguna {}) on {}-{}, 64-bit",
+                env!("CARGO_PKG_VERSION"),
+                std::env::consts::ARCH,
+                std::env::consts::OS
+            )),
+            "current_user" | "session_user" | "user" | "current_role" => text(context.user),
+            "current_database" | "current_catalog" => text(context.database),
+            "current_schema" => self.schema(),
+            "current_schemas" => {
+                let implicit =
+                    arguments.first().is_some_and(|all| all.to_string().eq_ignore_ascii_case("true"));
+                let path = context.variables.path();
+                let shown = path.iter().filter(|schema| implicit || *schema != "pg_catalog");
+                let items: Vec<String> = shown.map(|schema| format!("'{schema}'")).collect();
+                sql(&format!("CAST(ARRAY[{}] AS TEXT[])", items.join(", ")))
+            }
+            "pg_backend_pid" => number(context.pid),
+            "current_setting" => match argument(0).map(|name| context.variables.get(&name)) {
+                Some(Ok(value)) => text(&value),
+                _ => sql("CAST(NULL AS TEXT)"),
+            },
+            "set_config" => {
+                let (name, value) = (argument(0)?, argument(1)?);
+                self.set.push((name, value.clone()));
+                text(&value)
+            }
+            "pg_is_in_recovery" => sql("false"),
+            "pg_my_temp_schema" | "pg_is_other_temp_schema" => number(0),
+            "txid_current" => number(1),
+            "inet_server_addr" | "inet_client_addr" | "pg_get_serial_sequence" => sql("CAST(NULL AS TEXT)"),
+            "pg_table_is_visible" => {
+                let path: Vec<String> = context
+                    .variables
+                    .path()
+                    .iter()
+                    .map(|schema| format!("'{}'", schema.replace('\'', "''")))
+                    .collect();
+                sql(&format!(
+                    "({} IN (SELECT pg_c__.oid FROM pg_catalog.pg_class pg_c__ JOIN pg_catalog.pg_namespace pg_n__ \
+                     ON pg_n__.oid = pg_c__.relnamespace WHERE pg_n__.nspname IN ({})))",
+                    arguments.first()?,
+                    path.join(", ")
+                ))
+            }
+            "to_regclass" => match argument(0) {
+                Some(name) => self.relation(&name),
+                None => return None,
+            },
+            "to_regtype" => match argument(0) {
+                Some(name) => match catalog::type_oid(&name) {
+                    Some(oid) => number(oid),
+                    None => sql("CAST(NULL AS INT)"),
+                },
+                None => sql(&format!("pg_type_named({})", arguments.first()?)),
+            },
+            "to_regnamespace" => number(catalog::schema_oid(&argument(0)?)),
+            "col_description" => sql(&format!(
+                "(SELECT max(pg_d__.description) FROM pg_catalog.pg_description pg_d__ \
+                 WHERE pg_d__.objoid = {} AND pg_d__.objsubid = {})",
+                arguments.first()?,
+                arguments.get(1)?
+            )),
+            "obj_description" => sql(&format!(
+                "(SELECT max(pg_d__.description) FROM pg_catalog.pg_description pg_d__ \
+                 WHERE pg_d__.objoid = {} AND pg_d__.objsubid = 0)",
+                arguments.first()?
+            )),
+            "parse_ident" => {
+                let written = argument(0)?;
+                let parts = written.split('.').map(|part| match part.strip_prefix('"') {
+                    Some(quoted) => quoted.trim_end_matches('"').to_string(),
+                    None => part.to_lowercase(),
+                });
+                let parts: Vec<String> = parts.map(|part| text(&part).to_string()).collect();
+                sql(&format!("ARRAY[{}]", parts.join(", ")))
+            }
+            "array_upper" | "array_lower" => {
+                let array = arguments.first()?;
+                match name.as_str() {
+                    "array_upper" => sql(&format!("CAST(array_length({array}) AS BIGINT)")),
+                    _ => number(1),
+                }
+            }
+            "to_timestamp" | "to_date" | "to_char" if arguments.len() == 2 => {
+                let format = chrono_format(&argument(1)?)?;
+                let value = arguments.first()?;
+                match name.as_str() {
+                    "to_char" => sql(&format!("to_char({value}, '{format}')")),
+                    _ => sql(&format!("{name}({value}, '{format}')")),
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// PostgreSQL's patterns of times in chrono's words; `None` when they are chrono's already, or unknown.
+fn chrono_format(pattern: &str) -> Option<String> {
+    const PATTERNS: [(&str, &str); 33] = [
+        ("HH24", "%H"),
+        ("HH12", "%I"),
+        ("HH", "%I"),
+        ("MI", "%M"),
+        ("SS.US", "%S%.6f"),
+        ("SS.MS", "%S%.3f"),
+        ("SS", "%S"),
+        ("MS", "%3f"),
+        ("US", "%6f"),
+        ("YYYY", "%Y"),
+        ("YY", "%y"),
+        ("IYYY", "%G"),
+        ("IW", "%V"),
+        ("FMMONTH", "%B"),
+        ("FMMonth", "%B"),
+        ("Month", "%B"),
+        ("MONTH", "%B"),
+        ("Mon", "%b"),
+        ("MON", "%b"),
+        ("FMMM", "%-m"),
+        ("MM", "%m"),
+        ("FMDD", "%-d"),
+        ("DDD", "%j"),
+        ("DD", "%d"),
+        ("FMDay", "%A"),
+        ("Day", "%A"),
+        ("Dy", "%a"),
+        ("DY", "%a"),
+        ("D", "%w"),
+        ("AM", "%p"),
+        ("PM", "%p"),
+        ("TZH:TZM", "%:z"),
+        ("TZ", "%Z"),
+    ];
+    if pattern.contains('%') {
+        return None;
+    }
+    let mut rest = pattern;
+    let mut format = String::new();
+    while let Some(first) = rest.chars().next() {
+        if let Some(quoted) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+            format.push_str(quoted.0);
+            rest = quoted.1;
+            continue;
+        }
+        let found = PATTERNS.iter().find(|(pattern, _)| {
+            rest.get(..pattern.len()).is_some_and(|start| start.eq_ignore_ascii_case(pattern))
+        });
+        match found {
+            Some((pattern, chrono)) => {
+                format.push_str(chrono);
+                rest = &rest[pattern.len()..];
+            }
+            None => {
+                format.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    Some(format.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_times_become_chronos() {
+        assert_eq!(chrono_format("YYYY-MM-DD HH24:MI:SS.US").unwrap(), "%Y-%m-%d %H:%M:%S%.6f");
+        assert_eq!(chrono_format("YYYY\"W\"IW").unwrap(), "%YW%V");
+    }
+}

@@ -1,0 +1,218 @@
+//! What PostgreSQL calls the columns of a statement.
+
+use datafusion::sql::sqlparser::ast::*;
+
+/// Gives names to columns that say the same twice, which the engine refuses; whether there were any.
+pub(in crate::postgres) fn tell_apart(statement: &mut Statement) -> bool {
+    match statement {
+        Statement::Query(query) => in_body(&mut query.body),
+        _ => false,
+    }
+}
+
+fn in_body(body: &mut SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => in_select(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            let found = in_body(left);
+            in_body(right) || found
+        }
+        SetExpr::Query(query) => in_body(&mut query.body),
+        _ => false,
+    }
+}
+
+fn in_select(select: &mut Select) -> bool {
+    let mut seen = Vec::new();
+    let mut found = false;
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        let (text, expr) = match item {
+            SelectItem::UnnamedExpr(expr) => (expr.to_string(), expr.clone()),
+            SelectItem::ExprWithAlias { expr, alias } => (alias.value.clone(), expr.clone()),
+            _ => continue,
+        };
+        if seen.contains(&text) {
+            let alias = Ident::with_quote('"', format!("{text} {index}"));
+            *item = SelectItem::ExprWithAlias { expr, alias };
+            found = true;
+        }
+        seen.push(text);
+    }
+    found
+}
+
+/// How PostgreSQL calls the columns of a statement, from both ends up to a `*`; `None` where the engine does the same.
+#[derive(Debug, Clone, Default)]
+pub(in crate::postgres) struct Headers {
+    before: Vec<Option<String>>,
+    after: Option<Vec<Option<String>>>,
+}
+
+impl Headers {
+    pub(in crate::postgres) fn of(statement: &Statement) -> Headers {
+        let Statement::Query(query) = statement else { return Headers::default() };
+        let mut body = query.body.as_ref();
+        let select = loop {
+            match body {
+                SetExpr::Select(select) => break select,
+                SetExpr::SetOperation { left, .. } => body = left,
+                SetExpr::Query(query) => body = &query.body,
+                _ => return Headers::default(),
+            }
+        };
+        let named = |item: &SelectItem| match item {
+            SelectItem::UnnamedExpr(expr) => Some(match name_of(expr) {
+                Named::Column => None,
+                Named::As(name) => Some(name),
+                Named::Unknown => Some("?column?".to_string()),
+            }),
+            SelectItem::ExprWithAlias { alias, .. } => Some(Some(match alias.quote_style {
+                Some(_) => alias.value.clone(),
+                None => alias.value.to_lowercase(),
+            })),
+            _ => None,
+        };
+        let items: Vec<Option<Option<String>>> = select.projection.iter().map(named).collect();
+        let before: Vec<_> = items.iter().map_while(Clone::clone).collect();
+        if before.len() == items.len() {
+            return Headers { before, after: None };
+        }
+        let mut after: Vec<_> = items.iter().rev().map_while(Clone::clone).collect();
+        after.reverse();
+        Headers { before, after: Some(after) }
+    }
+
+    /// The name of the column at `index` of `count`.
+    pub(in crate::postgres) fn name<'a>(&'a self, index: usize, count: usize, engine: &'a str) -> &'a str {
+        let found = match &self.after {
+            None if self.before.len() == count => self.before.get(index),
+            Some(after) if self.before.len() + after.len() <= count => match index < self.before.len() {
+                true => self.before.get(index),
+                false => index.checked_sub(count - after.len()).and_then(|index| after.get(index)),
+            },
+            _ => None,
+        };
+        found.and_then(Option::as_deref).unwrap_or(engine)
+    }
+}
+
+enum Named {
+    /// As the column is called.
+    Column,
+    As(String),
+    Unknown,
+}
+
+/// `FigureColname` of PostgreSQL.
+fn name_of(expr: &Expr) -> Named {
+    let called = |name: &str| Named::As(name.to_string());
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Named::Column,
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
+            Some(AccessExpr::Dot(Expr::Identifier(field))) => Named::As(field.value.clone()),
+            _ => match name_of(root) {
+                // The engine calls it by the whole expression.
+                Named::Column => match root.as_ref() {
+                    Expr::Identifier(ident) => Named::As(ident.value.clone()),
+                    Expr::CompoundIdentifier(parts) => {
+                        parts.last().map_or(Named::Unknown, |part| Named::As(part.value.clone()))
+                    }
+                    _ => Named::Unknown,
+                },
+                other => other,
+            },
+        },
+        Expr::Function(function) => match function.name.0.last().and_then(|part| part.as_ident()) {
+            Some(name) => Named::As(name.value.to_lowercase()),
+            None => Named::Unknown,
+        },
+        Expr::Cast { expr, data_type, .. } => match name_of(expr) {
+            Named::Column => match expr.as_ref() {
+                Expr::Identifier(ident) => Named::As(ident.value.clone()),
+                Expr::CompoundIdentifier(parts) => {
+                    parts.last().map_or(Named::Unknown, |part| Named::As(part.value.clone()))
+                }
+                _ => Named::Unknown,
+            },
+            Named::As(name) => Named::As(name),
+            Named::Unknown => Named::As(type_name(data_type)),
+        },
+        Expr::Case { else_result, .. } => match else_result.as_deref().map(name_of) {
+            Some(Named::As(name)) => Named::As(name),
+            Some(Named::Column) => match else_result.as_deref() {
+                Some(Expr::Identifier(ident)) => Named::As(ident.value.clone()),
+                Some(Expr::CompoundIdentifier(parts)) => {
+                    parts.last().map_or(called("case"), |part| Named::As(part.value.clone()))
+                }
+                _ => called("case"),
+            },
+            _ => called("case"),
+        },
+        Expr::Subquery(query) => match query.body.as_ref() {
+            SetExpr::Select(select) => match select.projection.first() {
+                Some(SelectItem::ExprWithAlias { alias, .. }) => Named::As(alias.value.clone()),
+                Some(SelectItem::UnnamedExpr(Expr::Identifier(ident))) => Named::As(ident.value.clone()),
+                Some(SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts))) => {
+                    parts.last().map_or(Named::Unknown, |part| Named::As(part.value.clone()))
+                }
+                Some(SelectItem::UnnamedExpr(expr)) => name_of(expr),
+                _ => Named::Unknown,
+            },
+            _ => Named::Unknown,
+        },
+        Expr::Exists { .. } => called("exists"),
+        Expr::Array(_) => called("array"),
+        Expr::Extract { .. } => called("extract"),
+        Expr::Ceil { .. } => called("ceil"),
+        Expr::Floor { .. } => called("floor"),
+        Expr::Position { .. } => called("position"),
+        Expr::Substring { .. } => called("substring"),
+        Expr::Trim { .. } => called("btrim"),
+        Expr::AtTimeZone { .. } => called("timezone"),
+        Expr::Interval(_) => called("interval"),
+        Expr::TypedString(typed) => Named::As(type_name(&typed.data_type)),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => called("bool"),
+        _ => Named::Unknown,
+    }
+}
+
+pub(super) fn type_name(data_type: &DataType) -> String {
+    let text = data_type.to_string().to_lowercase();
+    let text = text.rsplit('.').next().unwrap_or_default();
+    let plain = text.split('(').next().unwrap_or_default().trim();
+    match plain {
+        "int" | "integer" => "int4",
+        "bigint" => "int8",
+        "smallint" => "int2",
+        "boolean" => "bool",
+        "double precision" | "double" | "float" => "float8",
+        "real" => "float4",
+        "decimal" => "numeric",
+        "character varying" => "varchar",
+        "timestamp with time zone" => "timestamptz",
+        "timestamp without time zone" => "timestamp",
+        other => other,
+    }
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn columns_are_called_as_in_postgresql() {
+        let names = |sql: &str| {
+            let headers = Headers::of(&parse(sql).unwrap());
+            (0..headers.before.len())
+                .map(|i| headers.name(i, headers.before.len(), "=").to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names("select count(*), a, 1, b::int, 'x'::text, case when a then b end, A as B"),
+            ["count", "=", "?column?", "b", "text", "case", "b"]
+        );
+    }
+}
