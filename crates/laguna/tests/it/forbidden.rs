@@ -122,7 +122,7 @@ fn lake() -> Project {
         .write("raw/people.yml", "source: {files: \"data/people*.csv\"}\n")
         .write("data/people.csv", people)
         .write("sanitized/people.sql", "SELECT id, name, email, country, code FROM raw.people\n")
-        .write("sanitized/people.yml", "description: Those of Atlantis are Hidden\n")
+        .write("sanitized/people.yml", "description: Whom we know\n")
         .write("sanitized/payroll.sql", "SELECT id, 987654 + id AS salary FROM raw.people\n")
         .write("sanitized/payroll.yml", "description: A salary each\n")
         .write("enhanced/ages.sql", "SELECT count(*) AS people FROM sanitized.payroll\n")
@@ -293,5 +293,5 @@ fn no_door_tells_a_role_what_it_may_not_see() {
     // Counts are those of the rows that may be seen.
     let count = "SELECT count(*) AS n, count(email) AS e FROM sanitized.people";
     assert!(by_psql(&serving, "cor", &[count])[0].1.contains("2 | 0"));
-    assert_eq!(by_http(&serving, "cor", &[count], "/v1/sql", "text/csv")[0].1, "n,e\n2,0\n");
+    assert!(by_http(&serving, "cor", &[count], "/v1/sql", "text/csv")[0].1.contains("n,e\n2,0\n"));
 }
