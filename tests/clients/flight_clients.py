@@ -100,8 +100,9 @@ def catalogs():
         [catalog] = tree
         assert catalog["catalog_name"] == "laguna", catalog
         [schema] = catalog["catalog_db_schemas"]
-        [table] = schema["db_schema_tables"]
+        table, view = schema["db_schema_tables"]
         assert (schema["db_schema_name"], table["table_name"], table["table_type"]) == ("enhanced", "orders", "TABLE")
+        assert (view["table_name"], view["table_type"]) == ("v_orders", "VIEW")
         columns = [column["column_name"] for column in table["table_columns"]]
         assert columns[:3] == ["id", "customer", "amount"] and len(columns) == 9, columns
         assert not table["table_constraints"], table

@@ -267,6 +267,21 @@ fn statements_and_refused_logins_are_recorded_once_whatever_happens() {
 }
 
 #[test]
+fn the_sql_page_takes_what_it_shows_and_no_more() {
+    let project = project("");
+    let mut serving = Lake::start(&project);
+    let body = serde_json::json!({"sql": "SELECT a.value FROM generate_series(1, 1000000) a CROSS JOIN generate_series(1, 1000000) b"});
+    let headers = [("Content-Type", "application/json")];
+    let answer = http(serving.0.address("http"), "POST", "/sql/run", &headers, &body.to_string()).unwrap();
+    let shown: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((shown["rows"].as_array().unwrap().len(), &shown["more"]), (1000, &Value::Bool(true)));
+    Command::new("kill").args(["-TERM", &serving.0.process.id().to_string()]).status().unwrap();
+    assert!(serving.0.process.wait().unwrap().success());
+    let rows = project.rows("SELECT outcome, rows FROM system.queries WHERE sql LIKE '%CROSS JOIN%'");
+    assert_eq!(rows, [serde_json::json!({"outcome": "ok", "rows": 1001})]);
+}
+
+#[test]
 fn nothing_is_recorded_where_nobody_wants_it() {
     let project = project("serve: {audit: false}\n");
     let serving = Lake::start(&project);

@@ -111,6 +111,7 @@ impl Served {
     /// A number of `/metrics`; 0 where it is not told yet.
     pub fn metric(&self, name: &str) -> f64 {
         let reply = self.get("/metrics");
+        assert_eq!(reply.status, 200, "{}", reply.text());
         let line = reply.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |number| number.parse().unwrap())
     }
