@@ -352,6 +352,12 @@ def twins():
             print(*client.do_get(planned.endpoints[0].ticket).read_all()["both"].to_pylist(), flush=True)
 
 
+def ask():
+    """The rows of one statement."""
+    with connect() as connection:
+        print(rows(connection, sys.argv[3]), flush=True)
+
+
 def say():
     """What the door says to each statement of a user, and of its catalogs, as a JSON list of texts."""
     user, password, *statements = sys.argv[3:]

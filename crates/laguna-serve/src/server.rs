@@ -105,3 +105,6 @@ async fn refresh(core: Arc<Core>) {
         failing = outcome.is_err();
     }
 }
+
+#[cfg(test)]
+mod tests;

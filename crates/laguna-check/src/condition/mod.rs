@@ -179,8 +179,12 @@ impl Condition {
 }
 
 fn joined(parts: &[Condition], by: &str, of_none: &str, schema: &SchemaRef) -> Result<String> {
-    let parts = parts.iter().map(|part| part.sql(schema)).collect::<Result<Vec<_>>>()?;
-    Ok(if parts.is_empty() { of_none.to_string() } else { format!("({})", parts.join(by)) })
+    let mut parts = parts.iter().map(|part| part.sql(schema)).collect::<Result<Vec<_>>>()?;
+    // In pairs: the engine's work grows with the square of a condition's depth.
+    while parts.len() > 1 {
+        parts = parts.chunks(2).map(|pair| format!("({})", pair.join(by))).collect();
+    }
+    Ok(parts.pop().unwrap_or_else(|| of_none.to_string()))
 }
 
 fn compare(left: &Term, operator: Operator, right: &Term, schema: &SchemaRef) -> Result<String> {

@@ -131,6 +131,26 @@ fn tls_is_spoken_when_there_is_a_certificate() {
     passes(&served, "grpc+tls", "tls");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_server_that_stops_lets_answers_end() {
+    let mut serving = Serving::start(&orders(""), &["flight", "http"]);
+    let Some(mut command) = client(serving.address("flight"), "grpc", "ask") else { return };
+    let slow = "SELECT count(*) FROM generate_series(1, 12000) a(v) CROSS JOIN generate_series(1, 12000) b(w) WHERE v <> -w";
+    let asked = command.arg(slow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..600 {
+        if serving.get("/metrics", &[]).body.contains("laguna_statements_running 1") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-TERM", &serving.process.id().to_string()]).status().unwrap();
+    let output = asked.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.trim(), "[(144000000,)]", "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(serving.process.wait().unwrap().success());
+}
+
 #[test]
 fn broken_bytes_end_a_connection_and_nothing_else() {
     let mut served = serve("");
