@@ -94,6 +94,18 @@ def with_psycopg():
             with connection.cursor("named") as cursor:
                 cursor.execute("SELECT id FROM orders ORDER BY id")
                 assert cursor.fetchmany(2) == [(1,), (2,)]
+        with connection.transaction():
+            with connection.cursor("chosen") as cursor:
+                cursor.execute("SELECT id FROM orders WHERE customer = %s", ("c2",))
+                assert cursor.fetchall() == [(2,)]
+        for query, value, expected in [("SELECT id FROM orders WHERE customer = ANY(%s) ORDER BY id", ["c1", "c2"], [(1,), (2,)]),
+                                       ("SELECT id FROM orders WHERE id = ANY(%s) ORDER BY id", [1, 3], [(1,), (3,)]),
+                                       ("SELECT id FROM orders WHERE id <> ALL(%s) ORDER BY id", [1, 3], [(2,)]),
+                                       ("SELECT id FROM orders WHERE id = ANY(%s) ORDER BY id", [], []),
+                                       ("SELECT id FROM orders ORDER BY id LIMIT %s", 2, [(1,), (2,)]),
+                                       ("SELECT left(customer, %s) FROM orders WHERE id = 1", 1, [("c",)]),
+                                       ("SELECT id FROM orders WHERE ok = %s", False, [(1,)])]:
+            assert connection.execute(query, (value,)).fetchall() == expected, query
         assert connection.execute("PREPARE p (int) AS SELECT id FROM orders WHERE id = $1") is not None
         assert connection.execute("EXECUTE p(2)").fetchall() == [(2,)]
         connection.execute("DISCARD ALL")
@@ -110,7 +122,12 @@ async def with_asyncpg():
         assert [r["id"] async for r in connection.cursor("SELECT id FROM orders ORDER BY id", prefetch=1)] == [1, 2, 3]
     rows = await connection.fetch("SELECT id FROM orders WHERE customer = ANY($1::text[]) ORDER BY id", ["c1", "c2"])
     assert [row["id"] for row in rows] == [1, 2]
+    rows = await connection.fetch("SELECT id FROM orders WHERE id = ANY($1) ORDER BY id LIMIT $2", [1, 2, 3], 2)
+    assert [row["id"] for row in rows] == [1, 2]
     await connection.close()
+    async with asyncpg.create_pool(host="127.0.0.1", port=PORT, user="ana", database="laguna", min_size=1, max_size=2) as pool:
+        for _ in range(3):
+            assert await pool.fetchval("SELECT count(*) FROM orders") == 3
 
 
 def with_sqlalchemy():

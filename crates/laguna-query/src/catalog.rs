@@ -169,6 +169,25 @@ impl Names {
         })
     }
 
+    /// Whether an unqualified name that was opened is a table of the lake, not one of what is around it or of the session.
+    pub(crate) fn is_on_path(self: &Arc<Self>, table: &str) -> bool {
+        let Some(around) = &self.around else { return false };
+        if self.local.read().unwrap_or_else(PoisonError::into_inner).contains_key(table) {
+            return false;
+        }
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        for schema in &around.search_path {
+            if around.has(schema) {
+                if around.table(schema, table, &Listing { names: self.clone() }).is_some() {
+                    return false;
+                }
+            } else if matches!(opened.get(&(schema.clone(), table.to_string())), Some(Some(_))) {
+                return true;
+            }
+        }
+        false
+    }
+
     async fn resolve(&self, schema: &str, table: &str) -> Result<Option<Resolved>> {
         if schema == STAGED {
             return match staged_name(table) {

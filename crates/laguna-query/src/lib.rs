@@ -29,7 +29,6 @@ pub use errors::{in_file, in_file_at, translate, with_text};
 pub use lake_tables::{LakeTables, Moment, Reads};
 pub use lineage::{Lineage, Origin, lineage};
 pub use predicate::Predicate;
-pub use repeat::is_repeatable;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
 pub use surroundings::{Listing, Schemas, Surroundings, World};

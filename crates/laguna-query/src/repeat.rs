@@ -1,14 +1,16 @@
 //! Whether a statement answers the same again as long as the tables that it reads stay what they are.
 
+use std::sync::Arc;
+
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
 use laguna_base::Tier;
 
 use crate::access::logical_below;
+use crate::catalog::{LOCAL, Names};
 
-/// Whether `plan` depends on nothing but the content of the lake's tables: not on the time, on chance, on settings of the session, or
-/// on how the engine runs it.
-pub fn is_repeatable(plan: &LogicalPlan) -> bool {
+/// See [`crate::Session::is_repeatable`].
+pub(crate) fn is_repeatable(plan: &LogicalPlan, names: &Arc<Names>) -> bool {
     let tells_of_itself = matches!(
         plan,
         LogicalPlan::Explain(_)
@@ -16,15 +18,16 @@ pub fn is_repeatable(plan: &LogicalPlan) -> bool {
             | LogicalPlan::DescribeTable(_)
             | LogicalPlan::Statement(_)
     );
-    !tells_of_itself && holds(plan, false)
+    !tells_of_itself && holds(plan, Some(names))
 }
 
-fn holds(plan: &LogicalPlan, in_view: bool) -> bool {
+/// `names`: those of the statement; `None` within views.
+fn holds(plan: &LogicalPlan, names: Option<&Arc<Names>>) -> bool {
     let mut holds = true;
     // The closures never fail, so neither do the walks.
     let _ = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            holds &= scan_holds(scan, in_view);
+            holds &= scan_holds(scan, names);
         }
         let _ = node.apply_expressions(|expression| {
             expression.apply(|part| {
@@ -34,13 +37,18 @@ fn holds(plan: &LogicalPlan, in_view: bool) -> bool {
         });
         Ok(if holds { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
-    holds && logical_below(plan).iter().all(|below| self::holds(below, true))
+    holds && logical_below(plan).iter().all(|below| self::holds(below, None))
 }
 
 /// What views are made of has names of its own; else only the lake's tables count.
-fn scan_holds(scan: &TableScan, in_view: bool) -> bool {
-    let of_lake = scan.table_name.schema().map_or(in_view, |schema| schema.parse::<Tier>().is_ok());
-    of_lake && scan.source.get_logical_plan().is_none_or(|view| holds(&view, true))
+fn scan_holds(scan: &TableScan, names: Option<&Arc<Names>>) -> bool {
+    let is_tier = |schema: &str| schema.parse::<Tier>().is_ok();
+    let of_lake = match (scan.table_name.schema(), names) {
+        (Some(schema), _) if is_tier(schema) => true,
+        (Some(LOCAL) | None, Some(names)) => names.is_on_path(scan.table_name.table()),
+        (schema, _) => schema.is_none(),
+    };
+    of_lake && scan.source.get_logical_plan().is_none_or(|view| holds(&view, None))
 }
 
 fn is_immutable(part: &Expr) -> bool {

@@ -26,6 +26,7 @@ use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
 use crate::errors::{LABEL, translate};
+use crate::repeat;
 use crate::{Access, Resolved, Surroundings, Tables, guard, timetravel};
 
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -133,6 +134,12 @@ impl Session {
     /// The optimised physical plan of a logical one.
     pub async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         self.state.create_physical_plan(plan).await.map_err(translate)
+    }
+
+    /// Whether `plan`, which this session made, depends on nothing but the content of the lake's tables: not on the time,
+    /// on chance, on settings of the session, or on how the engine runs it.
+    pub fn is_repeatable(&self, plan: &LogicalPlan) -> bool {
+        repeat::is_repeatable(plan, &self.names)
     }
 
     /// The lake that it reads.

@@ -10,7 +10,7 @@ use datafusion::common::Result as EngineResult;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::ScalarUDF;
-use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
 use laguna_base::{Result, TableName, Tier};
 
 use crate::catalog::Names;
@@ -30,18 +30,21 @@ pub struct World {
     schemas: Arc<dyn Schemas>,
     functions: Vec<Arc<ScalarUDF>>,
     types: Arc<dyn TypePlanner>,
+    operators: Vec<Arc<dyn ExprPlanner>>,
     base: OnceLock<Arc<SessionState>>,
 }
 
 impl World {
-    /// A world of these schemas, functions and names of types.
+    /// A world of these schemas, functions, names of types, and what operators mean where that is not what they mean to
+    /// the engine.
     pub fn new(
         schemas: Arc<dyn Schemas>,
         functions: Vec<ScalarUDF>,
         types: Arc<dyn TypePlanner>,
+        operators: Vec<Arc<dyn ExprPlanner>>,
     ) -> Arc<World> {
         let functions = functions.into_iter().map(Arc::new).collect();
-        Arc::new(World { schemas, functions, types, base: OnceLock::new() })
+        Arc::new(World { schemas, functions, types, operators, base: OnceLock::new() })
     }
 
     /// The engine's state with what this world adds: assembled once, so that sessions only clone it.
@@ -52,11 +55,13 @@ impl World {
     fn assemble(&self, engine: &Arc<SessionState>) -> SessionState {
         let mut functions: Vec<Arc<ScalarUDF>> = engine.scalar_functions().values().cloned().collect();
         functions.extend(self.functions.iter().cloned());
+        let operators = self.operators.iter().chain(engine.expr_planners()).cloned().collect();
         let config = engine.config().clone().with_information_schema(false);
         SessionStateBuilder::new_from_existing(engine.as_ref().clone())
             .with_config(config)
             .with_scalar_functions(functions)
             .with_type_planner(self.types.clone())
+            .with_expr_planners(operators)
             .build()
     }
 }

@@ -2,14 +2,14 @@
 //! itself, by its limits, or because nobody wants its rows any more.
 
 use std::sync::Arc;
-use std::time::Instant as Stopwatch;
+use std::time::{Duration, Instant as Stopwatch};
 
 use arrow::array::RecordBatch;
 use datafusion::common::ParamValues;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use laguna_base::{Error, Instant, Result};
-use laguna_query::{QueryResult, errors, is_repeatable, translate};
+use laguna_query::{QueryResult, errors, translate};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -19,6 +19,9 @@ use crate::metrics::{ByDoor, Statement};
 
 /// Batches that are computed before somebody takes them.
 const AHEAD: usize = 2;
+
+/// How long a statement keeps its turn while nobody takes its rows.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// What is told when the columns are known.
 type Header = (arrow::datatypes::SchemaRef, Option<u64>);
@@ -192,7 +195,7 @@ impl Task {
         header: &mut Option<oneshot::Sender<Result<Header>>>,
         batches: &Batches,
     ) -> Result<()> {
-        let _turn = self.turn().await?;
+        let mut turn = Some(self.turn().await?);
         self.inner.metrics.running.inc();
         let _running = Running(self.inner.clone());
         let (session, tables, newest, mut plan) = match self.ask.held.take() {
@@ -215,7 +218,7 @@ impl Task {
             let params = ParamValues::from(self.ask.params.clone());
             plan = plan.with_param_values(params).map_err(translate)?;
         }
-        let question = self.question.take().filter(|_| is_repeatable(&plan));
+        let question = self.question.take().filter(|_| session.is_repeatable(&plan));
         let mut keep = question.is_some().then(Vec::new);
         let QueryResult { schema, mut stream, .. } = session.execute_plan(&plan).await?;
         if let Some(header) = header.take() {
@@ -243,8 +246,18 @@ impl Task {
                     keep = None;
                 }
             }
-            if batch.num_rows() > 0 && batches.send(Ok(Some(batch))).await.is_err() {
-                return Err(cancelled());
+            if batch.num_rows() > 0 {
+                let room = match tokio::time::timeout(IDLE, batches.reserve()).await {
+                    Ok(room) => room,
+                    // Whoever reads is at rest: until he goes on, another may have the turn.
+                    Err(_) => {
+                        drop(turn.take());
+                        let room = batches.reserve().await;
+                        turn = Some(self.turn().await?);
+                        room
+                    }
+                };
+                room.map_err(|_| cancelled())?.send(Ok(Some(batch)));
             }
             if self.rows == enough {
                 // There may be more: not an answer to others.
@@ -257,6 +270,7 @@ impl Task {
             answers.keep(question, Kept::of(rows, newest, &tables));
             self.inner.metrics.cache_bytes.set(answers.bytes() as i64);
         }
+        drop(turn);
         batches.send(Ok(None)).await.map_err(|_| cancelled())
     }
 

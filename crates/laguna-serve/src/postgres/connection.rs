@@ -34,7 +34,6 @@ pub(super) struct Connection {
     wire: Wire,
     caller: Arc<Caller>,
     variables: Variables,
-    database: String,
     pid: i32,
     transaction: Transaction,
     /// Variables as they were when the transaction began, once one was set in it.
@@ -103,7 +102,6 @@ impl Connection {
         wire: Wire,
         caller: Arc<Caller>,
         variables: Variables,
-        database: String,
         pid: i32,
     ) -> Connection {
         Connection {
@@ -111,7 +109,6 @@ impl Connection {
             wire,
             caller,
             variables,
-            database,
             pid,
             transaction: Transaction::None,
             before: None,
@@ -235,10 +232,14 @@ impl Connection {
     fn analyse(&self, sql: &str, mut oids: Vec<u32>) -> Result<Statement> {
         let sql = sql.trim().trim_end_matches(';').to_string();
         let command = command(&sql)?;
-        let parsed = if command == Command::Query { rewrite::parse(&sql) } else { None };
+        let parsed = match &command {
+            Command::Query => rewrite::parse(&sql),
+            Command::Declare { sql, .. } => rewrite::parse(sql),
+            _ => None,
+        };
         let headers = parsed.as_ref().map(Headers::of).unwrap_or_default();
         if sql.contains('$') {
-            for (number, oid) in parsed.as_ref().map(rewrite::casts).unwrap_or_default() {
+            for (number, oid) in parsed.as_ref().map(rewrite::types_of).unwrap_or_default() {
                 if number > 0 && number <= usize::from(u16::MAX) {
                     oids.resize(oids.len().max(number), 0);
                     if oids[number - 1] == 0 {
@@ -290,6 +291,9 @@ impl Connection {
     fn translated(&mut self, sql: &str, values: &[ScalarValue]) -> Result<String> {
         let Some(mut parsed) = rewrite::parse(sql) else { return Ok(sql.to_string()) };
         let concerns = rewrite::concerns(sql);
+        if concerns && sql.contains('$') {
+            rewrite::fill_lists(&mut parsed, values);
+        }
         if !rewrite::tell_apart(&mut parsed) && !concerns {
             return Ok(sql.to_string());
         }
@@ -304,12 +308,7 @@ impl Connection {
             })
             .collect();
         rewrite::fill(&mut parsed, &texts);
-        let context = Context {
-            variables: &self.variables,
-            user: &self.caller.user,
-            database: &self.database,
-            pid: self.pid,
-        };
+        let context = Context { variables: &self.variables, user: &self.caller.user, pid: self.pid };
         let (sql, set) = rewrite::rewrite(parsed, &context);
         for (name, value) in set {
             self.set(&name, Some(&value), false)?;
@@ -351,7 +350,7 @@ impl Connection {
 
     /// Sends up to `most` rows; how many there were.
     async fn send(&mut self, rows: &mut Rows, most: usize, target: Target<'_>) -> Result<usize> {
-        let zone = self.variables.zone();
+        let look = self.variables.look();
         let mut scratch = BytesMut::new();
         let mut count = 0;
         while count < most {
@@ -374,7 +373,7 @@ impl Connection {
                 continue;
             };
             let columns: Vec<Column> =
-                batch.columns().iter().map(|array| Column::new(array, zone)).collect::<Result<_>>()?;
+                batch.columns().iter().map(|array| Column::new(array, look)).collect::<Result<_>>()?;
             let end = batch.num_rows().min(rows.at.saturating_add(most - count));
             for row in rows.at..end {
                 match &target {

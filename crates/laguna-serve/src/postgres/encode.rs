@@ -12,6 +12,7 @@ use laguna_base::{Error, Result};
 use laguna_query::{errors, output, translate};
 
 use super::types;
+use super::variables::Look;
 
 /// Days and microseconds from 1970 to 2000, where PostgreSQL's binary times begin.
 const EPOCH_DAYS: i32 = 10_957;
@@ -35,17 +36,18 @@ pub(super) enum Column {
     Date(Date32Array),
     Time(Time64MicrosecondArray),
     Timestamp(TimestampMicrosecondArray, Option<Tz>),
-    Interval(IntervalMonthDayNanoArray),
+    /// Whether they are written as ISO 8601 has them.
+    Interval(IntervalMonthDayNanoArray, bool),
     List(ListArray, Box<Column>, u32),
 }
 
 impl Column {
-    /// Prepares a column; times with a zone are shown in `zone`.
-    pub(super) fn new(array: &ArrayRef, zone: Tz) -> Result<Column> {
-        Self::of(array, zone).map_err(translate)
+    /// Prepares a column.
+    pub(super) fn new(array: &ArrayRef, look: Look) -> Result<Column> {
+        Self::of(array, look).map_err(translate)
     }
 
-    fn of(array: &ArrayRef, zone: Tz) -> EngineResult<Column> {
+    fn of(array: &ArrayRef, look: Look) -> EngineResult<Column> {
         let cast = |to: &DataType| arrow::compute::cast(array, to);
         let oid = types::oid(array.data_type());
         let micros = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
@@ -85,18 +87,21 @@ impl Column {
                 Column::Timestamp(cast(&micros(None))?.as_primitive().clone(), None)
             }
             DataType::Timestamp(_, Some(_)) => {
-                Column::Timestamp(cast(&micros(Some("UTC")))?.as_primitive().clone(), Some(zone))
+                Column::Timestamp(cast(&micros(Some("UTC")))?.as_primitive().clone(), Some(look.zone))
             }
-            DataType::Interval(IntervalUnit::MonthDayNano) => Column::Interval(array.as_primitive().clone()),
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                Column::Interval(array.as_primitive().clone(), look.iso_intervals)
+            }
             DataType::Interval(_) | DataType::Duration(_) => Column::Interval(
                 cast(&DataType::Interval(IntervalUnit::MonthDayNano))?.as_primitive().clone(),
+                look.iso_intervals,
             ),
-            DataType::Dictionary(_, values) => Self::of(&cast(values)?, zone)?,
+            DataType::Dictionary(_, values) => Self::of(&cast(values)?, look)?,
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
                 if oid != types::JSON =>
             {
                 let list = cast(&DataType::List(item.clone()))?.as_list::<i32>().clone();
-                let values = Self::of(list.values(), zone)?;
+                let values = Self::of(list.values(), look)?;
                 Column::List(list, Box::new(values), types::element_of(oid).unwrap_or(types::TEXT))
             }
             nested if nested.is_nested() => {
@@ -123,7 +128,7 @@ impl Column {
             Column::Date(array) => array.is_null(row),
             Column::Time(array) => array.is_null(row),
             Column::Timestamp(array, _) => array.is_null(row),
-            Column::Interval(array) => array.is_null(row),
+            Column::Interval(array, _) => array.is_null(row),
             Column::List(array, ..) => array.is_null(row),
         }
     }
@@ -177,7 +182,8 @@ impl Column {
                 put_time(micros, out);
             }
             Column::Timestamp(array, zone) => timestamp(array.value(row), *zone, out)?,
-            Column::Interval(array) => interval(array.value(row), out),
+            Column::Interval(array, false) => interval(array.value(row), out),
+            Column::Interval(array, true) => iso_interval(array.value(row), out),
             Column::List(array, values, _) => {
                 let (start, end) =
                     (array.value_offsets()[row] as usize, array.value_offsets()[row + 1] as usize);
@@ -226,7 +232,7 @@ impl Column {
                     false => micros.saturating_sub(EPOCH_MICROS),
                 });
             }
-            Column::Interval(array) => {
+            Column::Interval(array, _) => {
                 let value = array.value(row);
                 out.put_i64(value.nanoseconds / 1000);
                 out.put_i32(value.days);
@@ -454,6 +460,43 @@ fn interval(value: IntervalMonthDayNano, out: &mut BytesMut) {
             out.put_u8(b'-');
         }
         put_time(micros.abs(), out);
+    }
+}
+
+/// `P1Y2M3DT4H5M6.789S`, each part with its own sign.
+fn iso_interval(value: IntervalMonthDayNano, out: &mut BytesMut) {
+    let micros = value.nanoseconds / 1000;
+    let (hours, minutes) = (micros / 3_600_000_000, micros / 60_000_000 % 60);
+    let rest = micros % 60_000_000;
+    let start = out.len();
+    out.put_u8(b'P');
+    let mut part = |count: i64, unit: &str| {
+        if count != 0 {
+            let _ = write!(out, "{count}{unit}");
+        }
+    };
+    part(i64::from(value.months / 12), "Y");
+    part(i64::from(value.months % 12), "M");
+    part(i64::from(value.days), "D");
+    if micros != 0 {
+        out.put_u8(b'T');
+    }
+    let mut part = |count: i64, unit: &str| {
+        if count != 0 {
+            let _ = write!(out, "{count}{unit}");
+        }
+    };
+    part(hours, "H");
+    part(minutes, "M");
+    if rest % 1_000_000 == 0 {
+        part(rest / 1_000_000, "S");
+    } else {
+        let sign = if rest < 0 { "-" } else { "" };
+        let digits = format!("{:06}", rest.abs() % 1_000_000);
+        let _ = write!(out, "{sign}{}.{}S", rest.abs() / 1_000_000, digits.trim_end_matches('0'));
+    }
+    if out.len() == start + 1 {
+        out.put_slice(b"T0S");
     }
 }
 

@@ -6,6 +6,7 @@ mod catalog;
 mod connection;
 mod copy;
 mod encode;
+mod meaning;
 mod message;
 mod params;
 mod rewrite;

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 
+use super::meaning::{interval_in_words, with_seconds};
 use super::message::Body;
 use super::types;
 
@@ -45,6 +46,13 @@ pub(super) fn from_text(text: &str, data_type: &DataType) -> Result<ScalarValue>
         let code = if data_type.is_temporal() { "22007" } else { "22P02" };
         invalid(format!("invalid input for type {}: \"{text}\"", name(data_type)), code)
     };
+    // What the engine reads otherwise, or not at all.
+    let meant = match data_type {
+        DataType::Interval(_) => interval_in_words(text),
+        DataType::Timestamp(..) => with_seconds(text),
+        _ => None,
+    };
+    let text = meant.as_deref().unwrap_or(text);
     match data_type {
         DataType::Boolean => match text.trim().to_lowercase().as_str() {
             "t" | "true" | "y" | "yes" | "on" | "1" => Ok(ScalarValue::Boolean(Some(true))),

@@ -11,16 +11,54 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use super::catalog;
 use super::variables::Variables;
 
+mod casts;
 mod function;
 mod headers;
+mod parameters;
+mod relations;
 mod select;
 
+use casts::list_items;
 use headers::type_name;
 pub(super) use headers::{Headers, tell_apart};
+pub(super) use parameters::{fill_lists, lists, types_of};
 use select::{mentions, reads_nothing, subquery};
 
 /// Words that make a statement one that is rewritten, beside all that begin with `pg_`.
-const WORDS: [&str; 47] = [
+const WORDS: [&str; 80] = [
+    "any",
+    "all",
+    "exists",
+    "fetch",
+    "zone",
+    "int",
+    "integer",
+    "smallint",
+    "bigint",
+    "int2",
+    "int4",
+    "int8",
+    "float",
+    "varchar",
+    "character",
+    "char",
+    "bpchar",
+    "bytea",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "generate_series",
+    "unnest",
+    "string_to_array",
+    "date_trunc",
+    "every",
+    "variance",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "localtimestamp",
+    "gen_random_uuid",
+    "format",
     "information_schema",
     "regclass",
     "regtype",
@@ -74,7 +112,6 @@ const WORDS: [&str; 47] = [
 pub(super) struct Context<'a> {
     pub(super) variables: &'a Variables,
     pub(super) user: &'a str,
-    pub(super) database: &'a str,
     pub(super) pid: i32,
 }
 
@@ -84,28 +121,14 @@ pub(super) fn parse(sql: &str) -> Option<Statement> {
     (statements.len() == 1).then(|| statements.remove(0))
 }
 
-/// The types that a statement casts its parameters to, by their numbers from 1.
-pub(super) fn casts(statement: &Statement) -> Vec<(usize, u32)> {
-    let mut casts = Vec::new();
-    let _: ControlFlow<()> = visit_expressions(statement, |expr: &Expr| {
-        if let Expr::Cast { expr, data_type, .. } = expr
-            && let Expr::Value(value) = expr.as_ref()
-            && let Value::Placeholder(name) = &value.value
-            && let Ok(number) = name.trim_start_matches('$').parse()
-            && let Some(oid) = catalog::type_oid(&written_type(data_type))
-        {
-            casts.push((number, oid));
-        }
-        ControlFlow::Continue(())
-    });
-    casts
-}
-
 /// A type's name without its length.
 fn written_type(data_type: &DataType) -> String {
+    if matches!(data_type, DataType::Char(_) | DataType::Character(_)) {
+        return "bpchar".to_string();
+    }
     let text = data_type.to_string().to_lowercase();
     match text.strip_suffix("[]") {
-        Some(item) => format!("{item}[]"),
+        Some(item) => format!("{}[]", item.split('(').next().unwrap_or_default().trim()),
         None => text.split('(').next().unwrap_or_default().trim().to_string(),
     }
 }
@@ -132,6 +155,8 @@ pub(super) fn concerns(sql: &str) -> bool {
             let word = word.value.to_lowercase();
             word.starts_with("pg_") || WORDS.contains(&word.as_str())
         }
+        // Of an array of any type.
+        Token::RBracket => true,
         _ => false,
     })
 }
@@ -176,7 +201,22 @@ fn is_system(name: &ObjectName) -> bool {
 impl VisitorMut for Rewriter<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        relations::fetch(query);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                let _: ControlFlow<()> = visit_expressions_mut(expr, |part: &mut Expr| {
+                    if let Expr::Exists { subquery, negated } = part {
+                        *part = relations::exists(subquery, *negated);
+                    }
+                    ControlFlow::Continue(())
+                });
+            }
+        }
         if !reads_nothing(select) {
             return ControlFlow::Continue(());
         }
@@ -199,6 +239,13 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: Some(_), .. } = factor
+            && ["pg_show_all_settings", "pg_get_keywords"].contains(&last_name(name).as_str())
+        {
+        } else if let Some(changed) = relations::called(factor) {
+            *factor = changed;
+            return ControlFlow::Continue(());
+        }
         if let TableFactor::Table { name, args, .. } = factor {
             let last = last_name(name);
             match (args.is_some(), last.as_str()) {
@@ -231,7 +278,8 @@ impl Rewriter<'_> {
             Expr::Identifier(ident) if ident.quote_style.is_none() => {
                 match ident.value.to_lowercase().as_str() {
                     "current_schema" => Some(self.schema()),
-                    "current_database" | "current_catalog" => Some(text(self.context.database)),
+                    "current_role" => Some(text(self.context.user)),
+                    "current_database" | "current_catalog" => Some(text(catalog::DATABASE)),
                     _ => None,
                 }
             }
@@ -311,7 +359,7 @@ impl Rewriter<'_> {
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. }
                 if matches!(right.as_ref(), Expr::Value(_)) =>
             {
-                if let Some(items) = constant(right).and_then(|items| array_literal(&items)) {
+                if let Some(items) = constant(right).and_then(|items| casts::array_literal(&items)) {
                     **right = items;
                 } else if matches!(right.as_ref(), Expr::Value(value) if matches!(value.value, Value::Placeholder(_)))
                 {
@@ -321,6 +369,11 @@ impl Rewriter<'_> {
             }
             Expr::AllOp { .. } => self.all(expr),
             Expr::Subquery(query) => subquery(query),
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                Some(sql(&format!("pg_at_time_zone({timestamp}, {time_zone})")))
+            }
+            Expr::TypedString(typed) => casts::typed(typed),
+            Expr::Interval(interval) => casts::span(&constant(&interval.value)?),
             Expr::Cast { expr: inner, data_type, .. } => self.cast(inner, data_type),
             Expr::Function(function) => self.function(function),
             _ => None,
@@ -336,41 +389,6 @@ impl Rewriter<'_> {
         match self.context.variables.schema() {
             Some(schema) => text(&schema),
             None => sql("CAST(NULL AS TEXT)"),
-        }
-    }
-
-    /// Casts to the types that stand for names of the catalog.
-    fn cast(&self, inner: &Expr, data_type: &DataType) -> Option<Expr> {
-        let name = data_type.to_string().to_lowercase();
-        let name = name.rsplit('.').next().unwrap_or_default().trim_matches('"');
-        let plain = || constant(inner).map(|value| value.replace('"', ""));
-        match name {
-            "regclass" => Some(match plain() {
-                Some(value) => self.relation(&value),
-                None => sql(&format!(
-                    "(SELECT max(pg_c__.relname) FROM pg_catalog.pg_class pg_c__ WHERE pg_c__.oid = {inner})"
-                )),
-            }),
-            "regtype" => Some(match plain() {
-                Some(value) => number(catalog::type_oid(&value).unwrap_or(0)),
-                None => sql(&format!("format_type({inner}, NULL)")),
-            }),
-            "regproc" | "regprocedure" | "regoper" => Some(match plain() {
-                Some(value) => text(value.rsplit('.').next().unwrap_or_default()),
-                None => sql(&format!("CAST({inner} AS TEXT)")),
-            }),
-            "regnamespace" => Some(match plain() {
-                Some(value) => number(catalog::schema_oid(&value)),
-                None => sql(&format!("pg_regnamespace({inner})")),
-            }),
-            "regrole" => Some(match plain() {
-                Some(_) => number(catalog::OWNER_OID),
-                None => text(catalog::OWNER),
-            }),
-            "text[]" | "varchar[]" | "name[]" => {
-                array_literal(&plain()?).map(|items| sql(&format!("CAST({items} AS TEXT[])")))
-            }
-            _ => None,
         }
     }
 
@@ -435,13 +453,4 @@ fn constant(expr: &Expr) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// `{a,b}` as an array of texts.
-fn array_literal(written: &str) -> Option<Expr> {
-    let inner = written.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let items = inner.split(',').filter(|item| !item.is_empty());
-    let items: Vec<String> =
-        items.map(|item| format!("'{}'", item.trim().trim_matches('"').replace('\'', "''"))).collect();
-    Some(sql(&format!("ARRAY[{}]", items.join(", "))))
 }

@@ -72,9 +72,7 @@ async fn enter(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) -> Result<
         version => {
             let outcome = begin(shared, &mut wire, version, body, from, secure).await;
             match outcome {
-                Ok((caller, variables, database)) => {
-                    ready(shared, wire, caller, variables, database).await.map(Some)
-                }
+                Ok((caller, variables)) => ready(shared, wire, caller, variables).await.map(Some),
                 Err(error) => {
                     message::error(&mut wire.out, "FATAL", &error, None);
                     let _ = wire.flush().await;
@@ -128,7 +126,7 @@ async fn begin(
     mut body: Body,
     from: IpAddr,
     secure: bool,
-) -> Result<(Arc<Caller>, Variables, String)> {
+) -> Result<(Arc<Caller>, Variables)> {
     if version >> 16 != 3 {
         return Err(Error::project("only version 3 of the protocol is spoken here").sqlstate("08P01"));
     }
@@ -150,7 +148,6 @@ async fn begin(
     }
     let user = parameters.get("user").cloned().unwrap_or_default();
     let caller = authenticate(shared, wire, &user, from, secure).await?;
-    let database = parameters.get("database").filter(|name| !name.is_empty()).cloned();
     let mut variables = Variables::new(&caller.user);
     for (name, value) in &parameters {
         match name.as_str() {
@@ -165,7 +162,7 @@ async fn begin(
         }
     }
     variables.begin();
-    Ok((caller, variables, database.unwrap_or_else(|| super::catalog::DATABASE.to_string())))
+    Ok((caller, variables))
 }
 
 /// `-c name=value` and `--name=value`.
@@ -256,7 +253,6 @@ async fn ready(
     mut wire: Wire,
     caller: Arc<Caller>,
     variables: Variables,
-    database: String,
 ) -> Result<Connection> {
     let nonce = random_nonce();
     let key = nonce.bytes().fold(0u32, |key, byte| key.rotate_left(5).wrapping_mul(31) ^ u32::from(byte));
@@ -275,5 +271,5 @@ async fn ready(
         out.put_u32(key);
     });
     wire.limit = LARGE;
-    Ok(Connection::new(shared.clone(), wire, caller, variables, database, pid))
+    Ok(Connection::new(shared.clone(), wire, caller, variables, pid))
 }

@@ -12,8 +12,9 @@ pub(super) const SEARCH_PATH: &str = "enhanced, sanitized, latest, raw, system";
 pub(super) const VERSION: &str = "15.10";
 
 /// Name, value at the start, what may be done: `t` told to the client when it changes, `f` fixed.
-const KNOWN: [(&str, &str, &str); 52] = [
+const KNOWN: [(&str, &str, &str); 71] = [
     ("application_name", "", "t"),
+    ("array_nulls", "on", ""),
     ("backslash_quote", "safe_encoding", ""),
     ("bytea_output", "hex", ""),
     ("check_function_bodies", "on", ""),
@@ -27,11 +28,21 @@ const KNOWN: [(&str, &str, &str); 52] = [
     ("default_transaction_isolation", "repeatable read", ""),
     ("default_transaction_read_only", "on", "t"),
     ("effective_cache_size", "4GB", ""),
+    ("effective_io_concurrency", "1", ""),
+    ("enable_bitmapscan", "on", ""),
+    ("enable_hashagg", "on", ""),
     ("enable_hashjoin", "on", ""),
+    ("enable_indexonlyscan", "on", ""),
+    ("enable_indexscan", "on", ""),
+    ("enable_material", "on", ""),
+    ("enable_mergejoin", "on", ""),
     ("enable_nestloop", "on", ""),
     ("enable_seqscan", "on", ""),
+    ("enable_sort", "on", ""),
     ("escape_string_warning", "on", ""),
     ("extra_float_digits", "1", ""),
+    ("from_collapse_limit", "8", ""),
+    ("geqo", "on", ""),
     ("gin_fuzzy_search_limit", "0", ""),
     ("idle_in_transaction_session_timeout", "0", ""),
     ("idle_session_timeout", "0", ""),
@@ -40,6 +51,7 @@ const KNOWN: [(&str, &str, &str); 52] = [
     ("IntervalStyle", "postgres", "t"),
     ("is_superuser", "off", "tf"),
     ("jit", "off", ""),
+    ("join_collapse_limit", "8", ""),
     ("lc_collate", "C", "f"),
     ("lc_ctype", "C", "f"),
     ("lc_messages", "C", ""),
@@ -47,10 +59,13 @@ const KNOWN: [(&str, &str, &str); 52] = [
     ("lc_numeric", "C", ""),
     ("lc_time", "C", ""),
     ("lock_timeout", "0", ""),
+    ("maintenance_work_mem", "64MB", ""),
     ("max_identifier_length", "63", "f"),
     ("max_index_keys", "32", "f"),
     ("max_parallel_workers_per_gather", "2", ""),
+    ("plan_cache_mode", "auto", ""),
     ("quote_all_identifiers", "off", ""),
+    ("random_page_cost", "4", ""),
     ("role", "none", ""),
     ("row_security", "on", ""),
     ("search_path", SEARCH_PATH, ""),
@@ -58,14 +73,27 @@ const KNOWN: [(&str, &str, &str); 52] = [
     ("server_version", VERSION, "tf"),
     ("server_version_num", "150010", "f"),
     ("session_authorization", "", "tf"),
+    ("seq_page_cost", "1", ""),
     ("standard_conforming_strings", "on", "t"),
     ("statement_timeout", "0", ""),
     ("synchronize_seqscans", "on", ""),
+    ("temp_buffers", "8MB", ""),
     ("TimeZone", "UTC", "t"),
     ("transaction_isolation", "repeatable read", ""),
     ("transaction_read_only", "on", ""),
+    ("transform_null_equals", "off", ""),
     ("work_mem", "4MB", ""),
+    ("xmloption", "content", ""),
 ];
+
+/// How a session wants values to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// Where times with a zone are shown.
+    pub(super) zone: Tz,
+    /// Whether intervals are written as ISO 8601 has them.
+    pub(super) iso_intervals: bool,
+}
 
 /// The variables of one session.
 #[derive(Debug, Clone)]
@@ -144,6 +172,12 @@ impl Variables {
 
     pub(super) fn zone(&self) -> Tz {
         self.get("timezone").ok().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC)
+    }
+
+    /// How values are written.
+    pub(super) fn look(&self) -> Look {
+        let iso_intervals = self.get("intervalstyle").is_ok_and(|style| style == "iso_8601");
+        Look { zone: self.zone(), iso_intervals }
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {
@@ -226,9 +260,10 @@ fn checked(name: &str, value: &str) -> Result<String> {
                 false => format!("ISO, {}", order.unwrap_or("MDY")),
             }
         }
-        "IntervalStyle" if !value.eq_ignore_ascii_case("postgres") => {
-            return Err(invalid("intervals are always written in the style `postgres` here"));
-        }
+        "IntervalStyle" => match value.to_lowercase().as_str() {
+            style @ ("postgres" | "iso_8601") => style.to_string(),
+            _ => return Err(invalid("intervals are written in the styles `postgres` and `iso_8601` here")),
+        },
         "bytea_output" if !value.eq_ignore_ascii_case("hex") => {
             return Err(invalid("bytes are always written as hex here"));
         }

@@ -139,6 +139,176 @@ fn psql_describes_reads_and_copies() {
     assert!(all.contains("Number of the order"), "{all}");
 }
 
+/// Statements whose words mean something else to the engine, and what PostgreSQL 15 answers.
+const MEANT: [(&str, &str); 58] = [
+    ("select 2.7::int, -2.7::bigint, 2::int, '7'::int", "3|-3|2|7"),
+    ("select avg(id)::int, sum(amount)::int, (sum(amount) / 3)::int from orders", "2|25|8"),
+    ("select sum(id) / count(*), sum(id) / 4 from orders where id < 3", "1.5|0.75"),
+    ("select 123456789::float, cast('1.25' as float), 123456789::float(53)", "123456789|1.25|123456789"),
+    ("select 'abcdef'::varchar(3), 'abcdef'::char(2)", "abc|ab"),
+    ("select 'c1' = any('{c1,c2}'::text[]), array_length('{a,b}'::text[], 1)", "t|2"),
+    ("select count(*) from orders where customer = any('{c1,c2}'::text[])", "2"),
+    ("select count(*) from orders where id = any('{1,3}'::int[])", "2"),
+    ("select count(*) from orders where customer <> all('{c1}')", "1"),
+    ("select '\\x414243'::bytea", "\\x414243"),
+    ("select timestamptz '2013-01-01 12:00:00+00' at time zone 'America/New_York'", "2013-01-01 07:00:00"),
+    ("select timestamp '2013-07-01 12:00:00' at time zone 'america/new_york'", "2013-07-01 16:00:00+00"),
+    ("select date_trunc('day', created_at, 'Asia/Tokyo') from orders limit 1", "2025-12-31 15:00:00+00"),
+    (
+        "select date_trunc('day', timestamptz '2013-01-01 02:00+00' at time zone 'America/New_York')",
+        "2012-12-31 00:00:00",
+    ),
+    (
+        "select to_char(day, 'YYYY-\"Q\"Q'), to_char(created_at, 'FMDay DDth Mon HH12:MI am') from orders limit 1",
+        "2026-Q1|Thursday 01st Jan 10:00 am",
+    ),
+    ("select generate_series(1, 3)", "1\n2\n3"),
+    ("select i from generate_series(1, 3) i where i > 1", "2\n3"),
+    (
+        "select d::date from generate_series(date '2013-01-01', date '2013-01-02', interval '1 day') as g(d)",
+        "2013-01-01\n2013-01-02",
+    ),
+    (
+        "select g::date from generate_series(date '2013-01-01', date '2013-01-02', '1 day') g",
+        "2013-01-01\n2013-01-02",
+    ),
+    ("select n from generate_series(1, (select count(*) from orders)) as n order by n desc limit 1", "3"),
+    ("select x from unnest(array['a', 'b']) x", "a\nb"),
+    ("select s[1], s[2] from string_to_array('a,b', ',') s", "a|b"),
+    ("select exists(select 1 from orders), exists(select 1 from orders where id > 9)", "t|f"),
+    (
+        "select id, exists(select 1 from v_orders v where v.id = o.id and v.amount > 2) from orders o order by id",
+        "1|f\n2|t\n3|t",
+    ),
+    ("select id from orders order by id offset 1 rows fetch next 1 rows only", "2"),
+    ("select id from orders order by id fetch first row only", "1"),
+    ("select count(*) from orders where ok = 't'", "2"),
+    ("select count(*) from orders where ok = 'false'", "1"),
+    ("select id + '5' from orders where id = 1", "6"),
+    ("select count(*) from orders where created_at > '2025-12-30 10:00'", "3"),
+    ("select count(*) from orders where created_at < '9999-12-31 00:00:00'", "3"),
+    ("select date '9999-12-31' > now()", "t"),
+    (
+        "select timestamp '2013-03-01 10:00', '2013-03-01 10:00+00'::timestamptz",
+        "2013-03-01 10:00:00|2013-03-01 10:00:00+00",
+    ),
+    ("select 'today'::date = current_date, timestamp 'yesterday' < now()", "t|t"),
+    (
+        "select interval '1 day' * 3, 2 * interval '1 hour', interval '1 month' / 2, interval '1 day' * -0.5",
+        "3 days|02:00:00|15 days|-12:00:00",
+    ),
+    (
+        "select current_database() = table_catalog from information_schema.tables where table_name = 'orders' and table_schema = 'enhanced'",
+        "t",
+    ),
+    ("select datname = current_database() from pg_database", "t"),
+    ("select pg_advisory_unlock_all()", ""),
+    ("set intervalstyle = iso_8601; select interval '1 day 02:03:04.5', interval '0'", "P1DT2H3M4.5S|PT0S"),
+    ("set geqo = off; show geqo", "off"),
+    (
+        "select id, o.* from orders o where id = 1",
+        "1|1|c1|1.50|2|2026-01-01 10:00:00+00|2026-01-01|f|{\"a\":1,\"b\":\"x\"}|{a,\"b c\",c1}",
+    ),
+    ("select *, id from v_orders where id = 1", "1|1.50|1"),
+    ("select 1::bigint, 1::int, null, null::int", "1|1||"),
+    (
+        "select interval '1-2', interval 'P1DT2H', '24:00:00'::interval, '-01:30'::interval",
+        "1 year 2 mons|1 day 02:00:00|24:00:00|-01:30:00",
+    ),
+    (
+        "select relname, oid::regclass::text from pg_class where relname = 'orders' and relkind = 'r' order by 1 limit 1",
+        "orders|orders",
+    ),
+    ("select 'enhanced.orders'::regclass::text", "orders"),
+    ("select cast('orders'::regclass as regclass)::oid = 'orders'::regclass::oid", "t"),
+    ("select format('%s-%I-%L', 'a', 'b c', 'd''e')", "a-\"b c\"-'d''e'"),
+    ("select variance(id), every(id > 0) from orders", "1|t"),
+    ("select clock_timestamp() >= now(), localtimestamp is not null, current_role = current_user", "t|t|t"),
+    ("prepare p as select count(*) from orders where id = any($1); execute p('{1,2}')", "2"),
+    ("prepare p as select count(*) from orders where not (id = any($1)); execute p('{1,2}')", "1"),
+    ("prepare p as select id from orders order by id limit $1 offset $2; execute p(1, 1)", "2"),
+    ("prepare p as select left(customer, $1) from orders where id = 1; execute p(1)", "c"),
+    ("prepare p as select id from orders where $1 and id = 2; execute p('t')", "2"),
+    (
+        "prepare p as select created_at + $1 * interval '1 day' from orders limit 1; execute p(2)",
+        "2026-01-03 10:00:00+00",
+    ),
+    ("prepare p as select n from generate_series($1::int, $2::int) n; execute p(2, 3)", "2\n3"),
+    ("prepare p as select coalesce($1, 0); execute p(5)", "5"),
+];
+
+#[test]
+fn statements_mean_what_they_mean_to_postgresql() {
+    let served = serve(orders(""));
+    let mut wrong = String::new();
+    for (statement, expected) in MEANT {
+        let Some((out, err)) = psql(&served, "user=ana", &format!("{statement};\n")) else { return };
+        let out = out.trim_end_matches('\n');
+        if (out, err.as_str()) != (expected, "") {
+            wrong += &format!("{statement}\n  answers {out:?} {err}  instead of {expected:?}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn what_is_found_along_the_search_path_is_kept_and_the_catalog_is_not() {
+    let project = orders("");
+    let serving = Serving::start(&project, &["postgres", "http"]);
+    let served = Served { port: serving.port("postgres"), serving, project };
+    let kept = || {
+        let text = served.serving.get("/metrics", &[]).body;
+        let line = text.lines().find_map(|line| line.strip_prefix("laguna_cache_hits_total "));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    for (statement, grows) in [
+        ("select count(*) from orders where id > 1", 2),
+        ("select sum(amount) from v_orders", 2),
+        ("select count(*) from pg_class", 0),
+        ("select count(*) from orders o, pg_class c", 0),
+        ("select now() > '2020-01-01 00:00:00' from orders", 0),
+    ] {
+        let before = kept();
+        for _ in 0..3 {
+            if psql(&served, "user=ana", &format!("{statement};\n")).is_none() {
+                return;
+            }
+        }
+        assert_eq!(kept() - before, grows, "{statement}");
+    }
+}
+
+#[test]
+fn cursors_at_rest_keep_nobody_waiting() {
+    let served = serve(orders("serve: {concurrency: 1}\n"));
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        let mut command = Command::new("psql");
+        let connection = format!("host=127.0.0.1 port={} user=ana", served.port);
+        command.args(["-X", "-q", "-A", "-t", &connection]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let Ok(mut child) = command.spawn() else { return skip("psql", "it is not installed") };
+        let mut input = child.stdin.take().unwrap();
+        let many = "SELECT value FROM generate_series(1, 10000000)";
+        writeln!(input, "BEGIN;\nDECLARE c CURSOR FOR {many};\nFETCH 1 FROM c;").unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "1\n");
+        idle.push((child, input, output));
+    }
+    let (out, err) = psql(&served, "user=ana", "SELECT count(*) FROM orders;\n").unwrap();
+    assert_eq!(out, "3\n", "{err}");
+    // They go on where they stopped.
+    for (mut child, mut input, mut output) in idle {
+        writeln!(input, "FETCH 1 FROM c;").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "2\n");
+        drop(input);
+        child.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_transaction_reads_one_release() {
     let served = serve(orders(""));

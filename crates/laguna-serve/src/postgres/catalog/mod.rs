@@ -159,6 +159,11 @@ pub(super) fn type_oid(name: &str) -> Option<u32> {
     types().iter().find(|known| known.name == internal).map(|known| known.oid)
 }
 
+/// A type's name by its oid.
+pub(super) fn type_name(oid: u32) -> Option<&'static str> {
+    types().iter().find(|known| known.oid == oid).map(|known| known.name)
+}
+
 /// The Arrow type of a column of the system.
 fn arrow(name: &str) -> DataType {
     let list = |item: DataType| DataType::List(Arc::new(Field::new("item", item, true)));
@@ -188,7 +193,10 @@ struct Catalog {
 
 /// What is around the lake for clients of PostgreSQL.
 pub(super) fn world(project: watch::Receiver<Arc<Project>>) -> Arc<World> {
-    World::new(Arc::new(Catalog { project }), functions::all(), Arc::new(functions::Types))
+    let mut all = functions::all();
+    all.extend(super::meaning::functions());
+    let planners = vec![super::meaning::planner()];
+    World::new(Arc::new(Catalog { project }), all, Arc::new(functions::Types), planners)
 }
 
 impl Schemas for Catalog {

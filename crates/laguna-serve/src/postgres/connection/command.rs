@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use bytes::{BufMut, Bytes};
+use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 
 use super::{Connection, Portal, Statement, Target, Transaction};
@@ -64,7 +65,7 @@ impl Connection {
                 complete(&mut self.wire.out, "RESET");
             }
             Command::Show(name) => self.show(name.as_deref(), simple, formats)?,
-            Command::Declare { name, sql, hold } => self.declare(name, sql, *hold).await?,
+            Command::Declare { name, sql, hold } => self.declare(name, sql, *hold, Vec::new()).await?,
             Command::Fetch { name, rows, only_move } => {
                 self.fetch(name, *rows, *only_move, simple, formats).await?;
             }
@@ -177,7 +178,13 @@ impl Connection {
         Ok(())
     }
 
-    async fn declare(&mut self, name: &str, sql: &str, hold: bool) -> Result<()> {
+    pub(super) async fn declare(
+        &mut self,
+        name: &str,
+        sql: &str,
+        hold: bool,
+        values: Vec<ScalarValue>,
+    ) -> Result<()> {
         if matches!(self.transaction, Transaction::None) && !hold {
             return Err(Error::project("DECLARE CURSOR can only be used in transaction blocks")
                 .sqlstate("25P01")
@@ -192,7 +199,7 @@ impl Connection {
             return Err(Error::project("a cursor is of a SELECT").sqlstate("42601"));
         }
         let moment = self.moment().await?;
-        let rows = self.start(&statement, Vec::new(), moment).await?;
+        let rows = self.start(&statement, values, moment).await?;
         let portal =
             Portal { statement, values: Vec::new(), formats: vec![0], rows: Some(rows), hold, cursor: true };
         self.portals.insert(name.to_string(), portal);

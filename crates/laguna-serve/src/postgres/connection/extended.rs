@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use bytes::{BufMut, Bytes};
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
@@ -10,7 +10,7 @@ use laguna_base::{Error, Result};
 use super::command::shown;
 use super::{Connection, HELD, Portal, Statement, Target, Transaction, format_of};
 use crate::postgres::message::{Frontend, complete, write};
-use crate::postgres::rewrite::Headers;
+use crate::postgres::rewrite::{self, Headers};
 use crate::postgres::statement::Command;
 use crate::postgres::{NAME, lost, params, types};
 
@@ -106,20 +106,27 @@ impl Connection {
         if let Some(prepared) = statement.prepared.get() {
             return Ok(prepared);
         }
-        let sql = match &statement.command {
-            Command::Prepare { sql, .. } => sql.clone(),
+        let written = match &statement.command {
+            Command::Prepare { sql, .. } | Command::Declare { sql, .. } => sql.clone(),
             _ => statement.sql.clone(),
         };
-        let sql = self.translated(&sql, &[])?;
+        let sql = self.translated(&written, &[])?;
         let moment = self.moment().await?;
         let desk = &self.shared.core.desk;
-        let prepared = match desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await {
+        let mut prepared = match desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await {
             Ok(prepared) => prepared,
             Err(error) => {
                 desk.unplanned(&self.caller, NAME, sql, &error);
                 return Err(error);
             }
         };
+        // Each was asked for as one value.
+        for number in rewrite::parse(&written).as_ref().map(rewrite::lists).unwrap_or_default() {
+            if let Some(parameter) = prepared.parameters.get_mut(number.wrapping_sub(1)) {
+                let item = parameter.take().unwrap_or(DataType::Utf8);
+                *parameter = Some(DataType::List(Arc::new(Field::new("item", item, true))));
+            }
+        }
         Ok(statement.prepared.get_or_init(|| async { prepared }).await)
     }
 
@@ -132,7 +139,7 @@ impl Connection {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        if !matches!(statement.command, Command::Query) {
+        if !matches!(statement.command, Command::Query | Command::Declare { .. }) {
             return Err(Error::project("this statement takes no parameters").sqlstate("08P01"));
         }
         let known = |index: usize| statement.oids.get(index).copied().unwrap_or(0);
@@ -233,6 +240,10 @@ impl Connection {
             return Ok(());
         }
         self.allowed(&statement.command)?;
+        if let Command::Declare { name: cursor, sql, hold } = &statement.command {
+            let values = std::mem::take(&mut self.portal(name)?.values);
+            return self.declare(cursor, sql, *hold, values).await;
+        }
         if !matches!(statement.command, Command::Query) {
             return self.command(&statement, formats.clone(), &formats).await;
         }

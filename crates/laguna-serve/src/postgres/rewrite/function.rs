@@ -34,7 +34,7 @@ impl Rewriter<'_> {
                 std::env::consts::OS
             )),
             "current_user" | "session_user" | "user" | "current_role" => text(context.user),
-            "current_database" | "current_catalog" => text(context.database),
+            "current_database" | "current_catalog" => text(catalog::DATABASE),
             "current_schema" => self.schema(),
             "current_schemas" => {
                 let implicit =
@@ -111,17 +111,73 @@ impl Rewriter<'_> {
                     _ => number(1),
                 }
             }
-            "to_timestamp" | "to_date" | "to_char" if arguments.len() == 2 => {
-                let format = chrono_format(&argument(1)?)?;
-                let value = arguments.first()?;
-                match name.as_str() {
-                    "to_char" => sql(&format!("to_char({value}, '{format}')")),
-                    _ => sql(&format!("{name}({value}, '{format}')")),
+            "to_char" if arguments.len() == 2 => {
+                // The engine's own patterns have percent signs.
+                if argument(1).is_some_and(|pattern| pattern.contains('%')) {
+                    return None;
                 }
+                let zone = context.variables.zone();
+                sql(&format!("pg_to_char({}, {}, '{}')", arguments[0], arguments[1], zone.name()))
             }
+            "to_timestamp" | "to_date" if arguments.len() == 2 => {
+                let format = chrono_format(&argument(1)?)?;
+                sql(&format!("{name}({}, '{format}')", arguments[0]))
+            }
+            "date_trunc" if arguments.len() == 3 => {
+                let [unit, time, zone] = arguments.as_slice() else { return None };
+                let there = format!("date_trunc({unit}, pg_at_time_zone({time}, {zone}))");
+                sql(&format!("pg_at_time_zone({there}, {zone})"))
+            }
+            "generate_series" if function.name.0.iter().all(is_bare) => {
+                if let FunctionArguments::List(list) = &mut function.args {
+                    super::relations::interval_step(&mut list.args);
+                    let shown: Vec<String> = list.args.iter().map(ToString::to_string).collect();
+                    return Some(sql(&format!("unnest(\"generate_series\"({}))", shown.join(", "))));
+                }
+                return None;
+            }
+            "clock_timestamp" | "statement_timestamp" | "transaction_timestamp" => sql("now()"),
+            "pg_postmaster_start_time" | "pg_conf_load_time" => sql("now()"),
+            "localtimestamp" => sql("CAST(now() AS TIMESTAMP)"),
+            "gen_random_uuid" => sql("uuid()"),
+            "variance" => renamed(function, "var_samp"),
+            "every" => renamed(function, "bool_and"),
+            "format" => formatted(&argument(0)?, arguments.get(1..)?)?,
             _ => return None,
         })
     }
+}
+
+/// Whether a name is written without quotes.
+fn is_bare(part: &ObjectNamePart) -> bool {
+    part.as_ident().is_none_or(|ident| ident.quote_style.is_none())
+}
+
+/// The same call of a function that the engine calls otherwise.
+fn renamed(function: &Function, name: &str) -> Expr {
+    let mut function = function.clone();
+    function.name = ObjectName::from(vec![Ident::new(name)]);
+    Expr::Function(function)
+}
+
+/// `format('…%s…', a)` as a concatenation; `None` for what else it can write.
+fn formatted(pattern: &str, arguments: &[Expr]) -> Option<Expr> {
+    let mut parts = Vec::new();
+    let mut arguments = arguments.iter();
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('%') {
+        parts.push(text(before).to_string());
+        match after.chars().next()? {
+            's' => parts.push(format!("coalesce(CAST({} AS TEXT), '')", arguments.next()?)),
+            'I' => parts.push(format!("quote_ident({})", arguments.next()?)),
+            'L' => parts.push(format!("coalesce(quote_literal({}), 'NULL')", arguments.next()?)),
+            '%' => parts.push("'%'".to_string()),
+            _ => return None,
+        }
+        rest = &after[1..];
+    }
+    parts.push(text(rest).to_string());
+    Some(sql(&format!("({})", parts.join(" || "))))
 }
 
 /// PostgreSQL's patterns of times in chrono's words; `None` when they are chrono's already, or unknown.

@@ -1,5 +1,7 @@
 //! What PostgreSQL calls the columns of a statement.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::*;
 
 /// Gives names to columns that say the same twice, which the engine refuses; whether there were any.
@@ -25,13 +27,20 @@ fn in_body(body: &mut SetExpr) -> bool {
 fn in_select(select: &mut Select) -> bool {
     let mut seen = Vec::new();
     let mut found = false;
+    let star =
+        |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    let starred = select.projection.iter().any(star);
+    let nameless = select.projection.iter().filter(|item| is_nameless(item)).count();
     for (index, item) in select.projection.iter_mut().enumerate() {
         let (text, expr) = match item {
             SelectItem::UnnamedExpr(expr) => (expr.to_string(), expr.clone()),
             SelectItem::ExprWithAlias { expr, alias } => (alias.value.clone(), expr.clone()),
             _ => continue,
         };
-        if seen.contains(&text) {
+        // A column beside a `*` that has it too, and values whose casts the engine leaves out of their names.
+        let unnamed = matches!(item, SelectItem::UnnamedExpr(_));
+        let twice = unnamed && (starred || nameless > 1 && is_nameless(item));
+        if twice || seen.contains(&text) {
             let alias = Ident::with_quote('"', format!("{text} {index}"));
             *item = SelectItem::ExprWithAlias { expr, alias };
             found = true;
@@ -39,6 +48,22 @@ fn in_select(select: &mut Select) -> bool {
         seen.push(text);
     }
     found
+}
+
+/// Whether the engine may call it as it calls others: a cast, a subquery, a literal.
+fn is_nameless(item: &SelectItem) -> bool {
+    let SelectItem::UnnamedExpr(expr) = item else { return false };
+    let mut inner = expr;
+    while let Expr::Nested(below) = inner {
+        inner = below;
+    }
+    let own = !matches!(inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+    own && visit_expressions(expr, |part: &Expr| {
+        let may =
+            matches!(part, Expr::Cast { .. } | Expr::Subquery(_) | Expr::Value(_) | Expr::TypedString(_));
+        if may { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .is_break()
 }
 
 /// How PostgreSQL calls the columns of a statement, from both ends up to a `*`; `None` where the engine does the same.

@@ -1,0 +1,231 @@
+//! Operators between what the engine does not bring together by itself: texts that stand for values of another type,
+//! times of different precision, intervals and numbers.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast, lit};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use crate::postgres::params::from_text;
+
+#[derive(Debug)]
+pub(super) struct Operators {
+    pub(super) times: Arc<ScalarUDF>,
+}
+
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let RawBinaryExpr { op, left, right } = expr;
+        let of = |side: &Expr| match side {
+            // An interval is multiplied with a number; of nothing else is there more to know.
+            Expr::Placeholder(_) if op == BinaryOperator::Multiply => Some(DataType::Float64),
+            side => side.get_type(schema).ok(),
+        };
+        let types = (of(&left), of(&right));
+        let (Some(of_left), Some(of_right)) = types else {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+        };
+        let scaled = |interval: Expr, number: Expr, data_type: &DataType| {
+            let interval = if *data_type == INTERVAL { interval } else { cast(interval, INTERVAL) };
+            PlannerResult::Planned(self.times.call(vec![interval, cast(number, DataType::Float64)]))
+        };
+        match op {
+            BinaryOperator::Multiply if is_span(&of_left) && of_right.is_numeric() => {
+                return Ok(scaled(left, right, &of_left));
+            }
+            BinaryOperator::Multiply if of_left.is_numeric() && is_span(&of_right) => {
+                return Ok(scaled(right, left, &of_right));
+            }
+            BinaryOperator::Divide if is_span(&of_left) && of_right.is_numeric() => {
+                let by = lit(1.0) / cast(right, DataType::Float64);
+                return Ok(scaled(left, by, &of_left));
+            }
+            // A sum of `bigint` is `numeric` in PostgreSQL, and so is what it is divided by or divides.
+            BinaryOperator::Divide if of_left.is_integer() && of_right.is_integer() => {
+                if is_sum(&left, schema) || is_sum(&right, schema) {
+                    let (left, right) = (cast(left, DataType::Float64), cast(right, DataType::Float64));
+                    return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+                }
+            }
+            _ => {}
+        }
+        let compares = matches!(
+            op,
+            BinaryOperator::Eq
+                | BinaryOperator::NotEq
+                | BinaryOperator::Lt
+                | BinaryOperator::LtEq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq
+        );
+        let computes = matches!(op, BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply);
+        let (left, right) = match compares || computes {
+            true => {
+                (fitted(left, &of_left, &of_right, compares), fitted(right, &of_right, &of_left, compares))
+            }
+            false => (left, right),
+        };
+        Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
+    }
+}
+
+/// Whether it is computed from a sum of 64-bit integers.
+fn is_sum(side: &Expr, schema: &DFSchema) -> bool {
+    side.exists(|part| {
+        Ok(match part {
+            Expr::AggregateFunction(function) if function.func.name() == "sum" => {
+                let argument = function.params.args.first();
+                argument.is_some_and(|argument| {
+                    matches!(argument.get_type(schema), Ok(DataType::Int64 | DataType::UInt64))
+                })
+            }
+            _ => false,
+        })
+    })
+    .unwrap_or_default()
+}
+
+/// Whether it is a length of time.
+fn is_span(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
+}
+
+/// One side of an operator, fitted to the type of the other.
+fn fitted(side: Expr, own: &DataType, other: &DataType, compares: bool) -> Expr {
+    match (&side, own, other) {
+        (
+            Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _),
+            _,
+            DataType::Boolean | DataType::Timestamp(..) | DataType::Date32,
+        ) if compares => match from_text(text, &micros(other)) {
+            Ok(value) => Expr::Literal(value, None),
+            Err(_) => side,
+        },
+        (Expr::Literal(ScalarValue::Utf8(Some(text)), _), _, other) if other.is_numeric() && !compares => {
+            match (text.trim().parse::<i64>(), text.trim().parse::<f64>()) {
+                (Ok(number), _) => lit(number),
+                (_, Ok(number)) => lit(number),
+                _ => side,
+            }
+        }
+        // Nanoseconds reach from 1677 to 2262 only: beside a day, microseconds are meant.
+        (_, DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Date32) if compares => {
+            cast(side, micros(own))
+        }
+        (_, DataType::Date32, DataType::Timestamp(..)) if compares => cast(side, micros(other)),
+        _ => side,
+    }
+}
+
+/// The type in microseconds, where it is one of timestamps.
+fn micros(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        other => other.clone(),
+    }
+}
+
+/// A time that is written to the minute, with its seconds; `None` when it has them, or is no time.
+pub(in crate::postgres) fn with_seconds(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (day, clock) = text.split_once([' ', 'T'])?;
+    let is_day = day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let minute = clock.get(..5)?;
+    let bytes = minute.as_bytes();
+    let is_minute = bytes[2] == b':'
+        && [0, 1, 3, 4].iter().all(|index| bytes[*index].is_ascii_digit())
+        && !clock[5..].starts_with([':', '.']);
+    (is_day && is_minute).then(|| format!("{day} {minute}:00{}", &clock[5..]))
+}
+
+/// An interval as the engine reads it; `None` when it is written so already, or is none: `1 day 02:03:04.5`, `1-2` (years and
+/// months), `P1Y2M3DT4H`.
+pub(in crate::postgres) fn interval_in_words(text: &str) -> Option<String> {
+    let text = text.trim();
+    let mut words = Vec::new();
+    if let Some(iso) = text.strip_prefix('P') {
+        let (mut number, mut in_time) = (String::new(), false);
+        for letter in iso.chars() {
+            let unit = match (letter, in_time) {
+                ('T', false) if number.is_empty() => {
+                    in_time = true;
+                    continue;
+                }
+                ('0'..='9' | '.' | '-', _) => {
+                    number.push(letter);
+                    continue;
+                }
+                ('Y', false) => "years",
+                ('M', false) => "months",
+                ('W', false) => "weeks",
+                ('D', false) => "days",
+                ('H', true) => "hours",
+                ('M', true) => "minutes",
+                ('S', true) => "seconds",
+                _ => return None,
+            };
+            number.parse::<f64>().ok()?;
+            words.push(format!("{number} {unit}"));
+            number.clear();
+        }
+        return number.is_empty().then(|| words.join(" ")).filter(|words| !words.is_empty());
+    }
+    let mut changed = false;
+    for word in text.split_whitespace() {
+        let (sign, plain) = match word.strip_prefix('-') {
+            Some(plain) => ("-", plain),
+            None => ("", word.strip_prefix('+').unwrap_or(word)),
+        };
+        let numbers = |by: char| -> Option<Vec<&str>> {
+            let parts: Vec<&str> = plain.split(by).collect();
+            (parts.len() > 1 && parts.iter().all(|part| part.parse::<f64>().is_ok())).then_some(parts)
+        };
+        let units: Option<(Vec<&str>, &[&str])> = match (numbers(':'), numbers('-')) {
+            (Some(parts), _) => Some((parts, &["hours", "minutes", "seconds"])),
+            (_, Some(parts)) => Some((parts, &["years", "months"])),
+            _ => None,
+        };
+        match units {
+            Some((parts, units)) if parts.len() <= units.len() => {
+                changed = true;
+                words.extend(parts.iter().zip(units).map(|(part, unit)| format!("{sign}{part} {unit}")));
+            }
+            Some(_) => return None,
+            None => words.push(word.to_string()),
+        }
+    }
+    changed.then(|| words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{interval_in_words, with_seconds};
+
+    #[test]
+    fn intervals_are_read_in_every_style() {
+        let words = |text| interval_in_words(text).unwrap();
+        assert_eq!(words("1 day 02:03:04.5"), "1 day 02 hours 03 minutes 04.5 seconds");
+        assert_eq!(words("-01:30"), "-01 hours -30 minutes");
+        assert_eq!(words("1-2"), "1 years 2 months");
+        assert_eq!(words("P1Y2M3DT4H5M6.5S"), "1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds");
+        for other in ["1 day", "P", "P1", "1:2:3:4", "Pfft", "one"] {
+            assert_eq!(interval_in_words(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn minutes_get_their_seconds() {
+        assert_eq!(with_seconds("2013-03-01 10:00").unwrap(), "2013-03-01 10:00:00");
+        assert_eq!(with_seconds("2013-03-01T10:00+02").unwrap(), "2013-03-01 10:00:00+02");
+        for other in ["2013-03-01 10:00:05", "2013-03-01", "ten past", "a 10:00", "2013-03-01 1é:00"] {
+            assert_eq!(with_seconds(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Casts that stand for names of the catalog, and those that mean something else to PostgreSQL than to the engine.
+
+use datafusion::sql::sqlparser::ast::*;
+
+use super::parameters::placeholder;
+use super::{Rewriter, catalog, constant, number, sql, text};
+use crate::postgres::meaning::{interval_in_words, with_seconds};
+
+impl Rewriter<'_> {
+    /// Casts to types that stand for names of the catalog, and those that mean something else to the engine.
+    pub(super) fn cast(&self, inner: &Expr, data_type: &DataType) -> Option<Expr> {
+        let name = data_type.to_string().to_lowercase();
+        let name = name.rsplit('.').next().unwrap_or_default().trim_matches('"');
+        if let Expr::Cast { expr, data_type: below, .. } = inner
+            && is_regclass(below)
+        {
+            // The name of a relation stays a name.
+            return match (is_regclass(data_type), constant(expr)) {
+                (true, _) => self.cast(expr, below),
+                (false, Some(name)) if is_text(data_type) => Some(text(&shown_name(&name))),
+                _ => None,
+            };
+        }
+        if let Some(changed) = meant(inner, data_type) {
+            return Some(changed);
+        }
+        let plain = || constant(inner).map(|value| value.replace('"', ""));
+        match name {
+            "regclass" => Some(match plain() {
+                Some(value) => self.relation(&value),
+                None => sql(&format!(
+                    "(SELECT max(pg_name__) FROM (SELECT relname AS pg_name__, oid AS pg_oid__ FROM pg_catalog.pg_class) \
+                     pg_c__ WHERE pg_oid__ = {inner})"
+                )),
+            }),
+            "regtype" => Some(match plain() {
+                Some(value) => number(catalog::type_oid(&value).unwrap_or(0)),
+                None => sql(&format!("format_type({inner}, NULL)")),
+            }),
+            "regproc" | "regprocedure" | "regoper" => Some(match plain() {
+                Some(value) => text(value.rsplit('.').next().unwrap_or_default()),
+                None => sql(&format!("CAST({inner} AS TEXT)")),
+            }),
+            "regnamespace" => Some(match plain() {
+                Some(value) => number(catalog::schema_oid(&value)),
+                None => sql(&format!("pg_regnamespace({inner})")),
+            }),
+            "regrole" => Some(match plain() {
+                Some(_) => number(catalog::OWNER_OID),
+                None => text(catalog::OWNER),
+            }),
+            array if array.ends_with("[]") => {
+                let items = array_literal(&constant(inner)?)?;
+                Some(sql(&format!("CAST({items} AS {data_type})")))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_regclass(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Regclass) || data_type.to_string().eq_ignore_ascii_case("regclass")
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Text | DataType::Varchar(_) | DataType::String(_))
+}
+
+/// A relation's name without its schema and quotes.
+fn shown_name(name: &str) -> String {
+    name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_string()
+}
+
+/// Casts to integers round, those to a number of letters cut, texts become bytes and times.
+fn meant(inner: &Expr, data_type: &DataType) -> Option<Expr> {
+    let integer = match data_type {
+        DataType::SmallInt(_) | DataType::Int2(_) => Some("pg_int2"),
+        DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => Some("pg_int4"),
+        DataType::BigInt(_) | DataType::Int8(_) => Some("pg_int8"),
+        _ => None,
+    };
+    if let Some(function) = integer {
+        let whole = match inner {
+            Expr::Value(value) => match &value.value {
+                Value::Number(written, _) => !written.contains(['.', 'e', 'E']),
+                _ => true,
+            },
+            inner => placeholder(inner).is_some() || constant(inner).is_some(),
+        };
+        return (!whole).then(|| sql(&format!("{function}({inner})")));
+    }
+    let letters = match data_type {
+        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::Char(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::Character(Some(CharacterLength::IntegerLength { length, .. })) => Some(*length),
+        _ => None,
+    };
+    if let Some(length) = letters {
+        return Some(sql(&format!("substr(CAST({inner} AS TEXT), 1, {length})")));
+    }
+    let written = constant(inner)?;
+    match data_type {
+        DataType::Bytea => {
+            let hex = written.strip_prefix("\\x")?;
+            let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+            digits.then(|| sql(&format!("decode('{hex}', 'hex')")))
+        }
+        DataType::Timestamp(..) | DataType::Datetime(_) => timed(&written, data_type),
+        DataType::Date => day(&written),
+        DataType::Interval { .. } => span(&written),
+        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("timestamptz") => {
+            timed(&written, data_type)
+        }
+        _ => None,
+    }
+}
+
+/// `TIMESTAMP '…'` and `DATE '…'`.
+pub(super) fn typed(typed: &TypedString) -> Option<Expr> {
+    let Value::SingleQuotedString(written) = &typed.value.value else { return None };
+    match &typed.data_type {
+        DataType::Timestamp(..) | DataType::Datetime(_) => timed(written, &typed.data_type),
+        DataType::Date => day(written),
+        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("timestamptz") => {
+            timed(written, &typed.data_type)
+        }
+        _ => None,
+    }
+}
+
+/// An interval that is not written in words.
+pub(super) fn span(written: &str) -> Option<Expr> {
+    interval_in_words(written).map(|words| sql(&format!("INTERVAL '{words}'")))
+}
+
+fn timed(written: &str, data_type: &DataType) -> Option<Expr> {
+    if written.trim().eq_ignore_ascii_case("now") {
+        return Some(sql(&format!("CAST(now() AS {data_type})")));
+    }
+    if let Some(day) = day(written) {
+        return Some(sql(&format!("CAST({day} AS {data_type})")));
+    }
+    with_seconds(written).map(|written| sql(&format!("CAST({} AS {data_type})", text(&written))))
+}
+
+/// Words for days.
+fn day(written: &str) -> Option<Expr> {
+    let days = match written.trim().to_lowercase().as_str() {
+        "today" => "",
+        "yesterday" => " - INTERVAL '1 day'",
+        "tomorrow" => " + INTERVAL '1 day'",
+        _ => return None,
+    };
+    Some(sql(&format!("CAST(current_date{days} AS DATE)")))
+}
+
+/// `{a,b}` as an array of texts.
+pub(super) fn array_literal(written: &str) -> Option<Expr> {
+    list_items(written).map(|items| sql(&format!("ARRAY[{}]", items.join(", "))))
+}
+
+/// The items of `{a,"b,c",NULL}` as SQL.
+pub(super) fn list_items(written: &str) -> Option<Vec<String>> {
+    let inner = written.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let mut items = Vec::new();
+    let (mut item, mut quoted, mut within) = (String::new(), false, false);
+    let mut letters = inner.chars();
+    let mut end = |item: &mut String, quoted: &mut bool| {
+        let shown = if *quoted { item.as_str() } else { item.trim() };
+        items.push(match !*quoted && shown.eq_ignore_ascii_case("null") {
+            true => "NULL".to_string(),
+            false => text(shown).to_string(),
+        });
+        item.clear();
+        *quoted = false;
+    };
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => item.extend(letters.next()),
+            '"' => (quoted, within) = (true, !within),
+            // Lists of lists are none that the engine takes from a text.
+            '{' | '}' if !within => return None,
+            ',' if !within => end(&mut item, &mut quoted),
+            letter => item.push(letter),
+        }
+    }
+    if !inner.trim().is_empty() {
+        end(&mut item, &mut quoted);
+    }
+    Some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::list_items;
+
+    #[test]
+    fn lists_are_read_as_postgresql_writes_them() {
+        let items = |written| list_items(written).unwrap();
+        assert_eq!(items("{AA,UA}"), ["'AA'", "'UA'"]);
+        assert_eq!(
+            items(r#"{"a,b", it's ,NULL,"NULL","x\"y"}"#),
+            ["'a,b'", "'it''s'", "NULL", "'NULL'", "'x\"y'"]
+        );
+        assert!(items("{}").is_empty());
+        assert_eq!(list_items("{{1},{2}}"), None);
+        assert_eq!(list_items("a,b"), None);
+    }
+}
