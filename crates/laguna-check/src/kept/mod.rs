@@ -12,14 +12,15 @@ use datafusion::physical_expr::utils::collect_columns;
 use serde_json::{Value, json};
 
 use crate::collector::Collector;
-use crate::gather::{Need, wide_hashes};
+use crate::gather::Need;
+use crate::gather::hashes::wide_hashes;
 use crate::plan::Plan;
 use crate::suite::{Compiled, Suite};
 
 pub(crate) mod codec;
 
 /// Version of the bytes of a part, and of what its accumulator means.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Bytes of a part that is kept, at most; what is larger costs less to read again.
 const LARGEST: usize = 2 << 20;
