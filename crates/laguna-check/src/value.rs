@@ -135,7 +135,6 @@ pub(crate) fn literal_sql(literal: &Value, data_type: &DataType) -> Option<Strin
     match data_type {
         DataType::Dictionary(_, values) => literal_sql(literal, values),
         t if t.is_string() => Some(format!("'{}'", literal.as_str()?.replace('\'', "''"))),
-        DataType::Float32 => Some(format!("CAST({:?} AS REAL)", float(literal)?)),
         t if t.is_floating() => Some(format!("CAST({:?} AS DOUBLE)", float(literal)?)),
         t if is_temporal(t) || matches!(t, DataType::Boolean) || t.is_integer() => {
             whole(literal, t).filter(|(_, exact)| *exact).map(|(whole, _)| format!("({whole})"))
@@ -157,8 +156,7 @@ pub(crate) fn members_sql(literals: &[Value], data_type: &DataType) -> String {
         }
         t if t.is_floating() => {
             let texts = literals.iter().filter_map(|l| Some(format!("{:?}", float(l)?))).collect();
-            let narrow = *t == DataType::Float32;
-            (texts, if narrow { "CAST(CAST({} AS DOUBLE) AS REAL)" } else { "CAST({} AS DOUBLE)" })
+            (texts, "CAST({} AS DOUBLE)")
         }
         t if is_temporal(t) || *t == DataType::Boolean || t.is_integer() => {
             let wholes = literals.iter().filter_map(|l| whole(l, t).filter(|(_, exact)| *exact));

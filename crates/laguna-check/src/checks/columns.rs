@@ -155,13 +155,9 @@ pub(super) const SET: CheckKind = CheckKind {
                 mismatched.insert("missing".to_string(), Value::from(absent));
             }
             let details = if mismatched.is_empty() { Value::Null } else { json!({"mismatched": mismatched}) };
-            Observation {
-                observed: Value::from(names.to_vec()),
-                success,
-                message,
-                details,
-                ..Observation::default()
-            }
+            let mut sorted = names.to_vec();
+            sorted.sort_unstable();
+            Observation { observed: Value::from(sorted), success, message, details, ..Observation::default() }
         }))))
     },
     ..TABLE

@@ -118,22 +118,26 @@ mod tests {
     fn values_that_change_places_are_other_keys() {
         // Every triple over three values and null: none is another one.
         let each = |at: usize| (0..64usize).map(move |row| row >> (2 * at) & 3);
-        let texts = |at| Arc::new(StringArray::from_iter(each(at).map(|v| ["p", "q", "t"].get(v)))) as ArrayRef;
+        let texts =
+            |at| Arc::new(StringArray::from_iter(each(at).map(|v| ["p", "q", "t"].get(v)))) as ArrayRef;
         all_differ(vec![texts(0), texts(1), texts(2)]);
-        let wholes = |at| {
-            Arc::new(Int64Array::from_iter(each(at).map(|v| (v < 3).then_some(v as i64)))) as ArrayRef
-        };
+        let wholes =
+            |at| Arc::new(Int64Array::from_iter(each(at).map(|v| (v < 3).then_some(v as i64)))) as ArrayRef;
         all_differ(vec![wholes(0), wholes(1), wholes(2)]);
         let floats = |at| {
             Arc::new(Float64Array::from_iter(each(at).map(|v| (v < 3).then_some(v as f64 / 2.0)))) as ArrayRef
         };
         all_differ(vec![floats(0), floats(1), floats(2)]);
         let dates = |at| {
-            Arc::new(Date32Array::from_iter(each(at).map(|v| (v < 3).then_some(19_000 + v as i32)))) as ArrayRef
+            Arc::new(Date32Array::from_iter(each(at).map(|v| (v < 3).then_some(19_000 + v as i32))))
+                as ArrayRef
         };
         all_differ(vec![dates(0), dates(1), dates(2)]);
         let three = |at: usize| (0..27usize).map(move |row| row / 3usize.pow(at as u32) % 3);
-        let flags = |at| Arc::new(BooleanArray::from_iter(three(at).map(|v| [None, Some(true), Some(false)][v]))) as ArrayRef;
+        let flags = |at| {
+            Arc::new(BooleanArray::from_iter(three(at).map(|v| [None, Some(true), Some(false)][v])))
+                as ArrayRef
+        };
         all_differ(vec![flags(0), flags(1), flags(2)]);
     }
 
@@ -143,7 +147,8 @@ mod tests {
         let fields = ["a", "b", "c"].map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
         let columns = [texts(["x", "x"]), texts(["p", "q"]), texts(["q", "p"])];
         all_differ(vec![Arc::new(StructArray::from(fields.into_iter().zip(columns).collect::<Vec<_>>()))]);
-        let lists = [vec![Some(1), Some(2)], vec![Some(2), Some(1)], vec![Some(1), None], vec![None, Some(1)]];
+        let lists =
+            [vec![Some(1), Some(2)], vec![Some(2), Some(1)], vec![Some(1), None], vec![None, Some(1)]];
         let lists = lists.into_iter().map(Some).chain([Some(vec![Some(1)]), Some(vec![]), None]);
         all_differ(vec![Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))]);
     }

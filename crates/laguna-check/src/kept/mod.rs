@@ -126,6 +126,14 @@ impl Collector {
     /// What one part has accumulated, as bytes; `None` when it cannot be kept: it has not seen all, or is too large.
     pub fn keep(&mut self, suite: &Suite, part: usize) -> Option<Vec<u8>> {
         let part = suite.parts().get(part).filter(|part| part.key.is_some())?;
+        let condition = match part.what {
+            What::Condition(index) => index,
+            What::Check(index) => suite.compiled.checks[index].condition,
+            What::Need(index) => suite.compiled.needs[index].0,
+        };
+        if self.unmet(condition).is_some() {
+            return None;
+        }
         let mut writer = codec::Writer::default();
         match part.what {
             What::Condition(index) => writer.count(self.met(index)),
@@ -180,6 +188,10 @@ fn parts(compiled: &Compiled, examples: usize) -> Vec<Part> {
             Plan::Row(row) => (&row.columns, row.test.lasts()),
             Plan::Order(order) => (std::slice::from_ref(&order.column), true),
             Plan::ForeignKey { columns, .. } => (columns, true),
+            Plan::Misfit(misfit) => match misfit.row() {
+                Some(row) => (&row.columns, row.test.lasts()),
+                None => continue,
+            },
             _ => continue,
         };
         let mut arguments = check.spec.kwargs();
