@@ -207,6 +207,11 @@ pub(crate) fn is_temporal(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _))
 }
 
+/// Whether values are moments that can be averaged; days cannot, as in pandas.
+pub(crate) fn is_instant(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date64 | DataType::Timestamp(_, _))
+}
+
 /// A literal as the whole number that holds it in a column of `data_type`: rounded down, and whether that is exact.
 /// `None` when the literal does not fit the type at all (a text for a number).
 pub(crate) fn whole(literal: &Value, data_type: &DataType) -> Option<(i128, bool)> {

@@ -50,7 +50,7 @@ pub(super) const MEAN: CheckKind = CheckKind {
     short: "mean",
     aliases: &["mean_between"],
     arguments: OF_VALUES,
-    doc: "The mean lies between two bounds, also that of dates and timestamps; a column without values fails.",
+    doc: "The mean lies between two bounds, also that of timestamps; a column without values fails.",
     example: r#"{"mean": {"column": "delay", "min_value": -5, "max_value": 40}}"#,
     plan: |arguments, binding| number(arguments, binding, Metric::Mean),
     ..BLANK
@@ -121,7 +121,7 @@ fn extreme(arguments: &Arguments, binding: &Binding<'_>, metric: Metric) -> Resu
 fn number(arguments: &Arguments, binding: &Binding<'_>, metric: Metric) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let data_type = column.plain_type();
-    if metric == Metric::Mean && value::is_temporal(data_type) {
+    if metric == Metric::Mean && value::is_instant(data_type) {
         return Ok(late(
             column.index,
             column.name,
@@ -180,7 +180,7 @@ impl LateTest for Aggregate {
         };
         let Some(number) = number.filter(|number| !number.is_nan()) else { return Ok(none()) };
         let data_type = known.schema.field(self.column).data_type();
-        let (observed, shown) = match value::is_temporal(data_type) && self.metric == Metric::Mean {
+        let (observed, shown) = match value::is_instant(data_type) && self.metric == Metric::Mean {
             true => {
                 let observed = value::json_of_whole(number as i128, data_type);
                 (observed.clone(), observed.as_str().unwrap_or_default().to_string())

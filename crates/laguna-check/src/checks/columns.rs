@@ -137,7 +137,8 @@ pub(super) const SET: CheckKind = CheckKind {
         Ok(Plan::Table(Arc::new(Schema(move |names: &[&str]| {
             let absent: Vec<&str> =
                 wanted.iter().map(String::as_str).filter(|w| !names.contains(w)).collect();
-            let extra: Vec<&str> = names.iter().copied().filter(|name| !wanted.contains(*name)).collect();
+            let mut extra: Vec<&str> = names.iter().copied().filter(|name| !wanted.contains(*name)).collect();
+            extra.sort_unstable();
             let message = match (absent.is_empty(), extra.is_empty() || !exact) {
                 (true, true) => "the columns are as expected".to_string(),
                 (false, true) => format!("missing columns: {}", absent.join(", ")),

@@ -84,7 +84,7 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, rule: Rule) -> Result<Plan
     let column = binding.column(arguments.required("column")?)?;
     let data_type = column.plain_type();
     let fences = matches!(rule, Rule::Fences { .. });
-    let times = matches!(rule, Rule::ZScore { .. }) && value::is_temporal(data_type);
+    let times = matches!(rule, Rule::ZScore { .. }) && value::is_instant(data_type);
     if !times
         && !data_type.is_numeric()
         && !matches!((data_type, fences), (DataType::Null, _) | (DataType::Boolean, false))

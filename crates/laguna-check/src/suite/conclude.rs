@@ -177,7 +177,12 @@ impl Suite {
         let rows = merged.met(check.condition);
         let needs = test.needs();
         let slots = needs.iter().map(|need| Slot::new(need, |_| DataType::Null, false));
-        let slots = slots.collect::<Result<Vec<Slot>>>()?;
+        let mut slots = slots.collect::<Result<Vec<Slot>>>()?;
+        for slot in &mut slots {
+            if let Slot::Moments(moments) = slot {
+                moments.missing = rows;
+            }
+        }
         let known = Known { slots: slots.iter().collect(), ..self.compiled.known(check, merged) };
         Ok(match test.judge(&known, &Answer::default()) {
             Ok(seen) => self.observed(index, rows, seen),
