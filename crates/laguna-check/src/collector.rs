@@ -31,6 +31,8 @@ pub struct Collector {
     next: u64,
     /// Rows that met each of the conditions.
     met: Vec<u64>,
+    /// Why a condition can no longer be computed.
+    unmet: Vec<Option<String>>,
     states: Vec<State>,
     slots: Vec<Slot>,
     error: Option<Error>,
@@ -64,7 +66,8 @@ impl Collector {
         }
         let states = compiled.checks.iter().map(|_| State::default()).collect();
         let met = vec![0; compiled.conditions.len()];
-        Collector { compiled, fed: None, keep, wanted, rows: 0, next: 0, met, states, slots, error }
+        let unmet = vec![None; compiled.conditions.len()];
+        Collector { compiled, fed: None, keep, wanted, rows: 0, next: 0, met, unmet, states, slots, error }
     }
 
     /// Rows fed so far.
@@ -109,10 +112,23 @@ impl Collector {
             return Ok(None);
         }
         let mut views = Vec::with_capacity(compiled.conditions.len());
-        for (index, (condition, met)) in compiled.conditions.iter().zip(&mut self.met).enumerate() {
+        let states = self.met.iter_mut().zip(&mut self.unmet);
+        for (index, (condition, (met, unmet))) in compiled.conditions.iter().zip(states).enumerate() {
             let view = match &condition.test {
                 Some(test) if fed.is_none_or(|fed| fed.views[index]) => {
-                    View::filtered(batch, base, &mask(test.as_ref(), batch)?)
+                    let mask = match unmet {
+                        Some(_) => None,
+                        None => match mask(test.as_ref(), batch) {
+                            Ok(mask) => Some(mask),
+                            Err(error) => {
+                                *unmet = Some(of_condition(&error));
+                                None
+                            }
+                        },
+                    };
+                    // Where the condition cannot be computed its checks cannot be judged, and need no rows.
+                    let none = || BooleanArray::new(BooleanBuffer::new_unset(batch.num_rows()), None);
+                    View::filtered(batch, base, &mask.unwrap_or_else(none))
                 }
                 // Nobody looks at the rows of a condition that is not fed.
                 _ => View::new(batch, base),
@@ -159,12 +175,12 @@ impl Collector {
                         state.missing += whole.null_count() as u64;
                     }
                 }
-                Plan::Unique { .. }
-                | Plan::Late(_)
-                | Plan::Sql { .. }
-                | Plan::Table(_)
-                | Plan::Broken(_)
-                | Plan::Misfit { .. } => {}
+                Plan::Misfit(misfit) => {
+                    // It counts only where the text that does not fit turns out to be none.
+                    misfit.row().and_then(|row| state.judge(row, view, self.keep));
+                }
+                Plan::Unique { .. } | Plan::Late(_) | Plan::Sql { .. } | Plan::Table(_) | Plan::Broken(_) => {
+                }
             }
         }
         Ok(refused.map(UInt32Array::from))
@@ -204,6 +220,9 @@ impl Collector {
         self.next = other.next;
         self.error = self.error.take().or(other.error.take());
         self.met.iter_mut().zip(&other.met).for_each(|(into, from)| *into += from);
+        for (into, from) in self.unmet.iter_mut().zip(&mut other.unmet) {
+            *into = into.take().or(from.take());
+        }
         let states = self.states.iter_mut().zip(std::mem::take(&mut other.states));
         for ((into, from), check) in states.zip(&compiled.checks) {
             if let Plan::Order(plan) = &check.plan {
@@ -277,6 +296,11 @@ impl Collector {
         }
     }
 
+    /// Why a condition could not be computed, if it could not.
+    pub(crate) fn unmet(&self, condition: usize) -> Option<&str> {
+        self.unmet[condition].as_deref()
+    }
+
     /// Rows that met a condition.
     pub(crate) fn met(&self, condition: usize) -> u64 {
         self.met[condition]
@@ -299,6 +323,14 @@ impl Drop for Collector {
     /// Gives the room of its accumulators back to the other collectors of the suite.
     fn drop(&mut self) {
         self.compiled.room.give(self.slots.iter().map(Slot::words).sum());
+    }
+}
+
+/// What is said where a condition could not be computed.
+fn of_condition(error: &Error) -> String {
+    match error.causes().first() {
+        Some(cause) => format!("the row condition could not be computed: {cause}"),
+        None => format!("the row condition could not be computed: {}", error.message()),
     }
 }
 

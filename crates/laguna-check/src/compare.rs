@@ -128,7 +128,6 @@ impl Ids {
             Form::Whole(ids) => *ids.entry(member(literal, &self.data_type)?).or_insert(next),
             Form::Float(ids) => {
                 let float = literal.as_f64().or_else(|| literal.as_bool().map(|b| f64::from(u8::from(b))))?;
-                let float = if self.data_type == DataType::Float32 { f64::from(float as f32) } else { float };
                 *ids.entry((float + 0.0).to_bits()).or_insert(next)
             }
         };

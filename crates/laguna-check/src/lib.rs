@@ -13,6 +13,7 @@ mod checks;
 mod collector;
 mod compare;
 mod condition;
+mod dates;
 mod explain;
 mod failing;
 mod gather;
@@ -34,8 +35,10 @@ mod suite;
 mod value;
 mod verdict;
 mod view;
+mod words;
 
 pub use collector::Collector;
+pub use dates::{texts_of_dates, written_as};
 pub use explain::{Answered, explain};
 pub use failing::{FailingRow, RowFinder, row_values};
 pub use kind::{Argument, CheckKind, Form, Scope, all};

@@ -50,7 +50,7 @@ impl OrderPlan {
 
 impl Order {
     pub fn update(state: &mut State, plan: &OrderPlan, view: &View<'_>, keep: Keep) -> Result<()> {
-        let values = view.values(plan.column)?;
+        let values = view.dated(plan.column)?;
         state.missing += values.logical_null_count() as u64;
         match values.data_type() {
             DataType::Null => Ok(()),

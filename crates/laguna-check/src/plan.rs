@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::SessionState;
 use laguna_base::{Error, Result, TableName, suggest};
 
+use crate::dates;
 use crate::gather::bins::Bins;
 use crate::gather::counts::Counts;
 use crate::gather::distinct::Values;
@@ -21,6 +22,7 @@ use crate::set_query::Answer;
 use crate::sql;
 use crate::verdict::{Counted, Observation};
 use crate::view::{View, failed};
+use crate::words::word;
 
 /// How a check is answered.
 #[derive(Clone)]
@@ -42,7 +44,29 @@ pub(crate) enum Plan {
     /// It does not fit the table; it fails and says why.
     Broken(String),
     /// It does not fit the types of its columns, which matters once there are values.
-    Misfit { columns: Vec<usize>, error: String },
+    Misfit(Misfit),
+}
+
+/// A check whose columns are of the wrong type.
+#[derive(Clone)]
+pub(crate) struct Misfit {
+    pub columns: Vec<usize>,
+    pub error: String,
+    /// The check as it is when its columns of text hold nothing, and those columns.
+    pub of_nothing: Option<(Box<Plan>, Vec<usize>)>,
+}
+
+impl Misfit {
+    /// The test of single rows that counts when its columns of text hold nothing.
+    pub fn row(&self) -> Option<&RowPlan> {
+        match &self.of_nothing {
+            Some((plan, _)) => match plan.as_ref() {
+                Plan::Row(row) => Some(row),
+                _ => None,
+            },
+            None => None,
+        }
+    }
 }
 
 /// A check of the order of values.
@@ -228,6 +252,8 @@ pub(crate) struct Bound<'a> {
     pub index: usize,
     pub name: &'a str,
     pub data_type: &'a DataType,
+    /// What its texts are read as by checks that compare with dates, where they are dates.
+    pub dates: Option<DataType>,
 }
 
 impl<'a> Binding<'a> {
@@ -255,7 +281,12 @@ impl<'a> Binding<'a> {
         match self.schema.index_of(name) {
             Ok(index) => {
                 let field = self.schema.field(index);
-                Ok(Bound { index, name: field.name(), data_type: field.data_type() })
+                Ok(Bound {
+                    index,
+                    name: field.name(),
+                    data_type: field.data_type(),
+                    dates: dates::read_as(field),
+                })
             }
             Err(_) => {
                 let names: Vec<&str> = self.schema.fields().iter().map(|f| f.name().as_str()).collect();
@@ -275,7 +306,7 @@ impl Bound<'_> {
     pub fn with_text(self) -> Result<usize> {
         let plain = self.plain_type();
         if plain.is_nested() || plain.is_binary() {
-            return Err(Error::project(format!("`{}` is {}, not text", self.name, self.data_type)));
+            return Err(Error::project(format!("`{}` is {}, not text", self.name, word(self.data_type))));
         }
         Ok(self.index)
     }
@@ -284,10 +315,15 @@ impl Bound<'_> {
     pub fn only_text(self) -> Result<usize> {
         let plain = self.plain_type();
         if !plain.is_string() && plain != &DataType::Null {
-            return Err(Error::project(format!("`{}` is {}, not text", self.name, self.data_type))
+            return Err(Error::project(format!("`{}` is {}, not text", self.name, word(self.data_type)))
                 .hint("the check reads texts; it comes before the cast to another type"));
         }
         Ok(self.index)
+    }
+
+    /// The type behind a dictionary; of texts that are dates the type of these.
+    pub fn dated_type(&self) -> &DataType {
+        self.dates.as_ref().unwrap_or_else(|| self.plain_type())
     }
 
     /// The type behind a dictionary.

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::arguments::Arguments;
 use crate::value::{is_temporal, whole, whole_scale};
 use crate::view::{any, failed};
+use crate::words::word;
 
 /// An interval of a column's values.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,12 +61,15 @@ pub(crate) fn compile(arguments: &Arguments, data_type: &DataType, column: &str)
     let (strict_low, strict_high) =
         (arguments.flag("strict_min", false), arguments.flag("strict_max", false));
     let unfit = |literal: &Value| {
-        Error::project(format!("`{column}` is {data_type} and cannot be compared with the bound {literal}"))
-            .hint(if is_temporal(data_type) {
-                "write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00"
-            } else {
-                "give a bound of the column's type"
-            })
+        Error::project(format!(
+            "`{column}` is {} and cannot be compared with the bound {literal}",
+            word(data_type)
+        ))
+        .hint(if is_temporal(data_type) {
+            "write dates as 2024-01-31 and timestamps as 2024-01-31T12:00:00"
+        } else {
+            "give a bound of the column's type"
+        })
     };
     if (low.is_none() && high.is_none()) || data_type == &DataType::Null {
         return Ok(Range::Any);
@@ -87,7 +91,8 @@ pub(crate) fn compile(arguments: &Arguments, data_type: &DataType, column: &str)
     }
     if whole_scale(data_type).is_none() && !is_temporal(data_type) {
         return Err(Error::project(format!(
-            "`{column}` is {data_type}, which has no order to compare bounds with"
+            "`{column}` is {}, which has no order to compare bounds with",
+            word(data_type)
         )));
     }
     let literal = |bound: &Value| match is_temporal(data_type) {

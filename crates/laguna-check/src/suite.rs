@@ -4,15 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 use laguna_base::{Error, Result};
 
 use crate::collector::{Collector, described};
+use crate::compare;
 use crate::failing::RowFinder;
 use crate::gather::{Need, Room};
 use crate::kept::Part;
-use crate::plan::{Binding, Known, Plan};
+use crate::plan::{Binding, Known, Misfit, Plan};
 use crate::set_query::{self, Answer, SetPart, SetQuery};
 use crate::spec::{CheckSpec, Severity};
 use crate::sql;
@@ -154,17 +155,33 @@ impl Compiler<'_> {
         let names = spec.columns();
         let (plan, condition) = match (self.binding.columns(&names), self.condition(spec)) {
             (Ok(columns), Ok(condition)) if !columns.is_empty() => {
-                (Plan::Misfit { columns, error }, condition)
+                let of_nothing = self.of_nothing(spec, &columns);
+                (Plan::Misfit(Misfit { columns, error, of_nothing }), condition)
             }
             _ => (Plan::Broken(error), 0),
         };
         let slots = match &plan {
-            Plan::Misfit { columns, .. } => {
+            Plan::Misfit(Misfit { columns, .. }) => {
                 columns.iter().map(|column| self.slot((condition, Need::Moments(*column)))).collect()
             }
             _ => Vec::new(),
         };
         CompiledCheck { spec: spec.clone(), plan, condition, slots }
+    }
+
+    /// What a check is when those of its columns that hold text hold no value at all.
+    fn of_nothing(&self, spec: &CheckSpec, columns: &[usize]) -> Option<(Box<Plan>, Vec<usize>)> {
+        let schema = self.binding.schema;
+        let is_text = |at: &usize| compare::plain(schema.field(*at).data_type()).is_string();
+        let texts: Vec<usize> = columns.iter().copied().filter(is_text).collect();
+        let fields = schema.fields().iter().enumerate().map(|(at, field)| match texts.contains(&at) {
+            true => Field::new(field.name(), DataType::Null, true),
+            false => field.as_ref().clone(),
+        });
+        let empty = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let plan = (spec.kind.plan)(&spec.arguments, &Binding::new(&empty)).ok()?;
+        let known = !texts.is_empty() && matches!(plan, Plan::Row(_) | Plan::Late(_));
+        known.then(|| (Box::new(plan), texts))
     }
 
     fn condition(&mut self, spec: &CheckSpec) -> Result<usize> {
@@ -348,6 +365,9 @@ impl Suite {
 
     /// The question that the pass leaves open for a check.
     fn open(&self, check: &CompiledCheck, index: usize, merged: &Collector) -> Option<String> {
+        if merged.unmet(check.condition).is_some() {
+            return None;
+        }
         let open = match &check.plan {
             Plan::Unique { .. } => match merged.repeats(check) {
                 Some(tally) => tally.repeated > 0 && !self.shows_rows,
@@ -358,7 +378,7 @@ impl Suite {
             Plan::Late(test) => {
                 return test.sql(&self.compiled.known(check, merged), &self.compiled.source(check));
             }
-            Plan::Row(_) | Plan::Order(_) | Plan::Table(_) | Plan::Broken(_) | Plan::Misfit { .. } => false,
+            Plan::Row(_) | Plan::Order(_) | Plan::Table(_) | Plan::Broken(_) | Plan::Misfit(_) => false,
         };
         if open { set_query::part(&self.compiled, check, merged.keeping().examples) } else { None }
     }

@@ -135,7 +135,6 @@ pub(crate) fn literal_sql(literal: &Value, data_type: &DataType) -> Option<Strin
     match data_type {
         DataType::Dictionary(_, values) => literal_sql(literal, values),
         t if t.is_string() => Some(format!("'{}'", literal.as_str()?.replace('\'', "''"))),
-        DataType::Float32 => Some(format!("CAST({:?} AS REAL)", float(literal)?)),
         t if t.is_floating() => Some(format!("CAST({:?} AS DOUBLE)", float(literal)?)),
         t if is_temporal(t) || matches!(t, DataType::Boolean) || t.is_integer() => {
             whole(literal, t).filter(|(_, exact)| *exact).map(|(whole, _)| format!("({whole})"))
@@ -157,8 +156,7 @@ pub(crate) fn members_sql(literals: &[Value], data_type: &DataType) -> String {
         }
         t if t.is_floating() => {
             let texts = literals.iter().filter_map(|l| Some(format!("{:?}", float(l)?))).collect();
-            let narrow = *t == DataType::Float32;
-            (texts, if narrow { "CAST(CAST({} AS DOUBLE) AS REAL)" } else { "CAST({} AS DOUBLE)" })
+            (texts, "CAST({} AS DOUBLE)")
         }
         t if is_temporal(t) || *t == DataType::Boolean || t.is_integer() => {
             let wholes = literals.iter().filter_map(|l| whole(l, t).filter(|(_, exact)| *exact));
@@ -207,6 +205,11 @@ pub(crate) fn whole_scale(data_type: &DataType) -> Option<i32> {
 
 pub(crate) fn is_temporal(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _))
+}
+
+/// Whether values are moments that can be averaged; days cannot, as in pandas.
+pub(crate) fn is_instant(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date64 | DataType::Timestamp(_, _))
 }
 
 /// A literal as the whole number that holds it in a column of `data_type`: rounded down, and whether that is exact.

@@ -9,7 +9,7 @@ use arrow::compute::{FilterBuilder, FilterPredicate, cast, nullif};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use laguna_base::{Error, Result};
 
-use crate::value;
+use crate::{dates, value};
 
 /// A batch, or the rows of it that meet a condition, with the work on its columns that checks share.
 pub(crate) struct View<'a> {
@@ -19,6 +19,7 @@ pub(crate) struct View<'a> {
     base: u64,
     values: Vec<OnceCell<ArrayRef>>,
     texts: Vec<OnceCell<ArrayRef>>,
+    dated: Vec<OnceCell<ArrayRef>>,
 }
 
 struct Filter {
@@ -35,6 +36,7 @@ impl<'a> View<'a> {
             base,
             values: vec![OnceCell::new(); columns],
             texts: vec![OnceCell::new(); columns],
+            dated: vec![OnceCell::new(); columns],
         }
     }
 
@@ -89,6 +91,15 @@ impl<'a> View<'a> {
         }
         let made = python_texts(self.values(column)?)?;
         Ok(self.texts[column].get_or_init(|| made))
+    }
+
+    /// The values, with texts that are dates read as such.
+    pub fn dated(&self, column: usize) -> Result<&ArrayRef> {
+        if let Some(known) = self.dated[column].get() {
+            return Ok(known);
+        }
+        let made = dates::dated(self.values(column)?, self.batch.schema_ref().field(column))?;
+        Ok(self.dated[column].get_or_init(|| made))
     }
 
     /// Which values are missing; `None` when none is. Without NaN and nulls this costs nothing.

@@ -26,12 +26,36 @@ pub struct Evidence {
     fields: Option<Findings>,
     exact: Option<DataType>,
     conflict: Option<(DataType, DataType)>,
+    /// A type that the lake cannot hold, and the file that has it.
+    refused: Option<(DataType, String)>,
+    /// The type as the file has it; of files that disagree the first one's.
+    source: Option<DataType>,
 }
 
 impl Evidence {
     /// Evidence of a format that knows its types.
     pub fn exactly(data_type: DataType) -> Self {
         Evidence { exact: Some(data_type), ..Default::default() }
+    }
+
+    /// Remembers the type as the file has it.
+    pub fn written_as(self, source: DataType) -> Self {
+        Evidence { source: Some(source), ..self }
+    }
+
+    /// The type as the file has it, of formats that know their types.
+    pub fn source(&self) -> Option<&DataType> {
+        self.source.as_ref()
+    }
+
+    /// Evidence of a type that the lake cannot hold: an error for those who want the column.
+    pub fn refuse(data_type: DataType, path: &str) -> Self {
+        Evidence { refused: Some((data_type, path.to_string())), ..Default::default() }
+    }
+
+    /// A type that the lake cannot hold, and the file that has it.
+    pub fn refused(&self) -> Option<&(DataType, String)> {
+        self.refused.as_ref()
     }
 
     /// A text value. `numbers` says whether digits in it may be a number, as in CSV but not in a JSON string.
@@ -82,6 +106,8 @@ impl Evidence {
             self.object().merge(fields);
         }
         self.conflict = self.conflict.take().or(other.conflict);
+        self.refused = self.refused.take().or(other.refused);
+        self.source = self.source.take().or(other.source);
         match (&self.exact, other.exact) {
             (_, None) => {}
             (None, exact) => self.exact = exact,

@@ -32,6 +32,9 @@ pub mod types;
 
 pub use discover::{Discovered, InputFile, discover, hash_file};
 pub use names::ORIGINAL_NAME;
-pub use read::{FileOutcome, Outcome, Piece, ReadOptions, Rejected, RowNumbers, Sink, read};
+pub use read::{
+    FileOutcome, Layout, Outcome, Piece, ReadOptions, Rejected, RowNumbers, Sink, read, read_laid_out,
+};
 pub use settings::check_csv;
+pub use target::Laid;
 pub use types::parse_type;

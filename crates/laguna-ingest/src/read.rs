@@ -25,7 +25,7 @@ use crate::evidence::Findings;
 use crate::formats::{self, Block, Format, Parsed, Stop};
 use crate::input::Tally;
 use crate::scalar::Zone;
-use crate::target::Target;
+use crate::target::{Laid, Target};
 
 /// Bytes that are looked at for types before reading, over all files.
 const SAMPLE: usize = 8 << 20;
@@ -142,15 +142,36 @@ pub struct FileOutcome {
     pub rejected: u64,
 }
 
+/// The columns that a reading settled on.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Data columns.
+    pub schema: SchemaRef,
+    /// Columns that the files have and that held no value, by the name that they will have.
+    pub untyped: Vec<String>,
+    /// All of them in the order of the files.
+    pub columns: Vec<Laid>,
+}
+
+/// Like [`read_laid_out`], for those to whom the place of columns without a type does not matter.
+pub async fn read<S: Sink>(
+    files: &[InputFile],
+    options: &ReadOptions,
+    mut open: impl FnMut(&SchemaRef, &[String]) -> Result<Vec<S>>,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Outcome<S>> {
+    read_laid_out(files, options, |layout| open(&layout.schema, &layout.untyped), progress).await
+}
+
 /// Reads all files into the sinks (at least one) that `open` gives for a schema and for the names of columns that hold
 /// no value, so that they have no type yet. `open` is called a second time when the first schema proved wrong; the first sinks are aborted before. On any error all sinks are aborted.
 ///
 /// `progress` is told the bytes taken from storage so far; it starts again when reading does. Wants a runtime with more
 /// than one thread to be fast; blocking work runs on the runtime's blocking threads.
-pub async fn read<S: Sink>(
+pub async fn read_laid_out<S: Sink>(
     files: &[InputFile],
     options: &ReadOptions,
-    mut open: impl FnMut(&SchemaRef, &[String]) -> Result<Vec<S>>,
+    mut open: impl FnMut(&Layout) -> Result<Vec<S>>,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Outcome<S>> {
     let zone = zone(options)?;
@@ -175,7 +196,9 @@ pub async fn read<S: Sink>(
         let target = Arc::new(Target::plan(options, zone, &columns, &findings, settled, &mut notes)?);
         let (schema, untyped) = (target.schema.clone(), target.untyped.clone());
         let pass = Arc::new(Pass::new(source.clone(), options));
-        let sinks = open(&schema, &untyped)?;
+        let layout =
+            Layout { schema: schema.clone(), untyped: untyped.clone(), columns: target.laid.clone() };
+        let sinks = open(&layout)?;
         if sinks.is_empty() {
             return Err(Error::internal("no sink takes the rows"));
         }
@@ -381,7 +404,7 @@ impl Pass {
         {
             let path = &self.source.files[file].path;
             return Err(Stop::Error(
-                Error::failed(format!("row {} of `{path}` cannot be landed: {}", bad.row, bad.reason))
+                Error::failed(format!("row {} of `{path}` cannot be read: {}", bad.row, bad.reason))
                     .hint("set `on_bad_row: quarantine` to set such rows aside and land the rest"),
             ));
         }

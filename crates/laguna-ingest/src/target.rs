@@ -12,7 +12,7 @@ use laguna_base::{Error, Result, suggest};
 use crate::evidence::Findings;
 use crate::names::{Names, named_field};
 use crate::read::{ReadOptions, RowNumbers};
-use crate::scalar::Zone;
+use crate::scalar::{self, Zone};
 use crate::types::word;
 
 /// Longest raw text that is kept of a row set aside, bytes.
@@ -38,6 +38,17 @@ pub enum Place {
     Untyped,
 }
 
+/// A column as the files have it.
+#[derive(Debug, Clone)]
+pub struct Laid {
+    /// Its name there.
+    pub name: String,
+    /// Its place in the schema; none without a value.
+    pub place: Option<usize>,
+    /// Its type there, where the format knows types.
+    pub source: Option<DataType>,
+}
+
 /// The schema of one pass over the files.
 #[derive(Debug)]
 pub struct Target {
@@ -49,6 +60,8 @@ pub struct Target {
     places: Vec<Place>,
     /// Columns that have had no value so far, by the name that they will have.
     pub untyped: Vec<String>,
+    /// All columns in the order of the files.
+    pub laid: Vec<Laid>,
     /// Whether names that nobody has seen yet go nowhere.
     ignore_unseen: bool,
     /// All values were looked at: nothing can prove a type wrong any more.
@@ -84,8 +97,11 @@ impl Target {
         let mut trust = Vec::new();
         let mut places = Vec::new();
         let mut untyped = Vec::new();
+        let mut laid = Vec::new();
         for (at, evidence) in evidence.iter().enumerate() {
             let name = &names.clean[at];
+            let as_laid =
+                |place| Laid { name: names.original[at].clone(), place, source: evidence.source().cloned() };
             if at < known.fields().len() {
                 let field = &known.fields()[at];
                 if let Some(wanted) = declared[at].as_ref().filter(|wanted| *wanted != field.data_type()) {
@@ -106,9 +122,22 @@ impl Target {
                     notes.push(format!("column `{name}` has new fields"));
                     field = field.with_data_type(both);
                 }
+                laid.push(as_laid(Some(fields.len())));
                 fields.push(Arc::new(field));
                 trust.push(Trust { strict: declared[at].is_none(), inferred: false });
                 places.push(Place::Column(fields.len() - 1));
+                continue;
+            }
+            let wanted = options
+                .only
+                .as_ref()
+                .is_none_or(|only| only.contains(name) || only.contains(&names.original[at]));
+            if let Some((data_type, path)) = evidence.refused() {
+                if wanted {
+                    return Err(unsupported(data_type, name, path));
+                }
+                laid.push(as_laid(None));
+                places.push(Place::Ignored);
                 continue;
             }
             if let Some((one, two)) = evidence.conflict() {
@@ -126,6 +155,7 @@ impl Target {
                     Place::Ignored
                 }
                 (None, _) => {
+                    laid.push(as_laid(None));
                     untyped.push(name.clone());
                     Place::Untyped
                 }
@@ -148,15 +178,11 @@ impl Target {
                     if is_new {
                         notes.push(format!("column `{name}` is new ({})", word(&data_type)));
                     }
+                    laid.push(as_laid(Some(fields.len())));
                     fields.push(Arc::new(named_field(name, &names.original[at], data_type)));
                     let is_declared = declared[at].is_some();
                     trust.push(Trust { strict: !is_declared, inferred: !is_declared });
-                    match &options.only {
-                        Some(only) if !only.contains(name) && !only.contains(&names.original[at]) => {
-                            Place::Ignored
-                        }
-                        _ => Place::Column(fields.len() - 1),
-                    }
+                    if wanted { Place::Column(fields.len() - 1) } else { Place::Ignored }
                 }
             };
             places.push(place);
@@ -170,6 +196,7 @@ impl Target {
             names,
             places,
             untyped,
+            laid,
             ignore_unseen: is_new && options.on_new_column == OnNewColumn::Ignore,
             settled,
         })
@@ -232,6 +259,14 @@ pub fn raw_text(bytes: &[u8]) -> String {
     text
 }
 
+/// The error about a column whose type the lake cannot hold.
+pub fn unsupported(data_type: &DataType, name: &str, path: &str) -> Error {
+    Error::project(format!(
+        "column `{name}` of `{path}` has the type {data_type}, which the lake's tables cannot hold"
+    ))
+    .hint("write it as text, bigint or decimal where the file is made")
+}
+
 /// Only fields were added; no type that the table has was changed.
 fn is_nested_addition(table: &DataType, both: &DataType) -> bool {
     match (table, both) {
@@ -269,20 +304,27 @@ fn declared(wanted: &BTreeMap<String, DataType>, names: &Names) -> Result<Vec<Op
 pub struct NullWords {
     words: Vec<Vec<u8>>,
     lengths: u64,
-    /// Whether the user chose the words: they may look like values.
-    pub chosen: bool,
+    /// Whether a word may be read as a value, in the grammar of inferred types and in that of declared ones.
+    strict: bool,
+    loose: bool,
 }
 
 impl NullWords {
     /// The words of `csv.nulls`, else the usual ones.
     pub fn new(words: Option<&[String]>) -> Self {
-        let chosen = words.is_some();
         let words: Vec<Vec<u8>> = match words {
             Some(words) => words.iter().map(|word| word.clone().into_bytes()).collect(),
             None => ["NA", "NULL", "null"].map(|word| word.as_bytes().to_vec()).to_vec(),
         };
         let lengths = words.iter().filter(|w| w.len() < 64).fold(1, |lengths, w| lengths | 1 << w.len());
-        NullWords { words, lengths, chosen }
+        let like_values = |strict: bool| words.iter().any(|word| like_value(word, strict));
+        let (strict, loose) = (like_values(true), like_values(false));
+        NullWords { words, lengths, strict, loose }
+    }
+
+    /// Whether a word may be read as a value, so that it must be looked for first.
+    pub fn come_first(&self, strict: bool) -> bool {
+        if strict { self.strict } else { self.loose }
     }
 
     /// Whether an unquoted field means null.
@@ -296,4 +338,15 @@ impl NullWords {
         }
         self.words.iter().any(|word| word == field)
     }
+}
+
+/// Whether a word may be read as a value of some type besides text.
+fn like_value(word: &[u8], strict: bool) -> bool {
+    let zone = Zone::new(chrono_tz::Tz::UTC);
+    scalar::int(word, strict).is_some()
+        || scalar::double(word, strict).is_some()
+        || scalar::boolean(word, strict).is_some()
+        || scalar::decimal(word, 38, 9).is_some()
+        || scalar::date(word).is_some()
+        || scalar::timestamp(word, zone, strict).is_some()
 }

@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 use laguna_base::{Error, Result};
 
 use crate::arguments::Arguments;
+use crate::dates;
 use crate::gather::Need;
 use crate::kind::{AGGREGATE, Argument, COLUMN, CheckKind, LEAST, MAX, MIN, MOST, STRICT_MAX, STRICT_MIN};
 use crate::plan::{Binding, Known, LateTest, Plan};
@@ -14,6 +15,7 @@ use crate::range::{self, Range};
 use crate::set_query::Answer;
 use crate::value;
 use crate::verdict::Observation;
+use crate::words::word;
 
 const OF_VALUES: &[Argument] = &[COLUMN, MIN, MAX, STRICT_MIN, STRICT_MAX];
 const OF_NUMBERS: &[Argument] = &[COLUMN, LEAST, MOST, STRICT_MIN, STRICT_MAX];
@@ -47,7 +49,8 @@ pub(super) const MEAN: CheckKind = CheckKind {
     name: "expect_column_mean_to_be_between",
     short: "mean",
     aliases: &["mean_between"],
-    doc: "The mean lies between two bounds; a column without values fails.",
+    arguments: OF_VALUES,
+    doc: "The mean lies between two bounds, also that of timestamps; a column without values fails.",
     example: r#"{"mean": {"column": "delay", "min_value": -5, "max_value": 40}}"#,
     plan: |arguments, binding| number(arguments, binding, Metric::Mean),
     ..BLANK
@@ -111,15 +114,23 @@ fn late(column: usize, name: &str, metric: Metric, range: Range) -> Plan {
 
 fn extreme(arguments: &Arguments, binding: &Binding<'_>, metric: Metric) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
-    let range = range::compile(arguments, column.plain_type(), column.name)?;
+    let range = range::compile(arguments, column.dated_type(), column.name)?;
     Ok(late(column.index, column.name, metric, range))
 }
 
 fn number(arguments: &Arguments, binding: &Binding<'_>, metric: Metric) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
     let data_type = column.plain_type();
+    if metric == Metric::Mean && value::is_instant(data_type) {
+        return Ok(late(
+            column.index,
+            column.name,
+            metric,
+            range::compile(arguments, data_type, column.name)?,
+        ));
+    }
     if !data_type.is_numeric() && !matches!(data_type, DataType::Boolean | DataType::Null) {
-        return Err(Error::project(format!("`{}` is {data_type}, not a number", column.name)));
+        return Err(Error::project(format!("`{}` is {}, not a number", column.name, word(data_type))));
     }
     Ok(late(column.index, column.name, metric, range::numeric(arguments)?))
 }
@@ -154,7 +165,7 @@ impl LateTest for Aggregate {
         };
         if matches!(self.metric, Metric::Min | Metric::Max) {
             let Some(array) = known.extreme()? else { return Ok(none()) };
-            return self.of_extreme(&array);
+            return self.of_extreme(&array, known);
         }
         let Some(moments) = known.moments() else {
             return Err(Error::internal("an aggregate without its accumulator"));
@@ -168,21 +179,29 @@ impl LateTest for Aggregate {
             _ => Some(if total > 0 { moments.present as f64 / total as f64 } else { 0.0 }),
         };
         let Some(number) = number.filter(|number| !number.is_nan()) else { return Ok(none()) };
+        let data_type = known.schema.field(self.column).data_type();
+        let (observed, shown) = match value::is_instant(data_type) && self.metric == Metric::Mean {
+            true => {
+                let observed = value::json_of_whole(number as i128, data_type);
+                (observed.clone(), observed.as_str().unwrap_or_default().to_string())
+            }
+            false => (value::json_of_float(number), number.to_string()),
+        };
         Ok(Observation {
-            observed: value::json_of_float(number),
+            observed,
             success: self.range.holds(number),
-            message: format!("the {word} of {name} is {number}"),
+            message: format!("the {word} of {name} is {shown}"),
             ..Observation::default()
         })
     }
 }
 
 impl Aggregate {
-    fn of_extreme(&self, array: &ArrayRef) -> Result<Observation> {
+    fn of_extreme(&self, array: &ArrayRef, known: &Known<'_>) -> Result<Observation> {
         let observed = value::json(array, 0);
         let shown = observed.as_str().map_or_else(|| observed.to_string(), str::to_string);
         Ok(Observation {
-            success: self.range.outside(array)?.is_none(),
+            success: self.range.outside(&dates::dated(array, known.schema.field(self.column))?)?.is_none(),
             message: format!("the {} of {} is {shown}", self.metric.word(), self.name),
             observed,
             ..Observation::default()

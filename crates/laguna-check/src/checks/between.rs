@@ -1,6 +1,8 @@
 //! Values lie between two bounds.
 
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use laguna_base::Result;
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use crate::arguments::Arguments;
 use crate::kind::{COLUMN, CheckKind, MAX, MIN, STRICT_MAX, STRICT_MIN, VALUES};
 use crate::plan::{RowPlan, RowTest};
 use crate::range::{self, Range};
-use crate::view::View;
+use crate::view::{View, failed};
 
 pub(super) const BETWEEN: CheckKind = CheckKind {
     name: "expect_column_values_to_be_between",
@@ -20,7 +22,7 @@ pub(super) const BETWEEN: CheckKind = CheckKind {
     validate: |arguments| range::validate(arguments, true),
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
-        let range = range::compile(arguments, column.plain_type(), column.name)?;
+        let range = range::compile(arguments, column.dated_type(), column.name)?;
         let says = format!("are not {}", describe(arguments));
         Ok(RowPlan::of_values(column.index, Between { column: column.index, range }, says))
     },
@@ -55,6 +57,11 @@ struct Between {
 
 impl RowTest for Between {
     fn failing(&self, view: &View<'_>) -> Result<Option<BooleanBuffer>> {
-        self.range.outside(view.values(self.column)?)
+        let values = view.dated(self.column)?;
+        // A float of 32 bits is the number that it is: the one next to 0.2 lies above it.
+        match values.data_type() {
+            DataType::Float32 => self.range.outside(&cast(values, &DataType::Float64).map_err(failed)?),
+            _ => self.range.outside(values),
+        }
     }
 }

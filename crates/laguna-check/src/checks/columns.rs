@@ -137,7 +137,8 @@ pub(super) const SET: CheckKind = CheckKind {
         Ok(Plan::Table(Arc::new(Schema(move |names: &[&str]| {
             let absent: Vec<&str> =
                 wanted.iter().map(String::as_str).filter(|w| !names.contains(w)).collect();
-            let extra: Vec<&str> = names.iter().copied().filter(|name| !wanted.contains(*name)).collect();
+            let mut extra: Vec<&str> = names.iter().copied().filter(|name| !wanted.contains(*name)).collect();
+            extra.sort_unstable();
             let message = match (absent.is_empty(), extra.is_empty() || !exact) {
                 (true, true) => "the columns are as expected".to_string(),
                 (false, true) => format!("missing columns: {}", absent.join(", ")),
@@ -155,13 +156,9 @@ pub(super) const SET: CheckKind = CheckKind {
                 mismatched.insert("missing".to_string(), Value::from(absent));
             }
             let details = if mismatched.is_empty() { Value::Null } else { json!({"mismatched": mismatched}) };
-            Observation {
-                observed: Value::from(names.to_vec()),
-                success,
-                message,
-                details,
-                ..Observation::default()
-            }
+            let mut sorted = names.to_vec();
+            sorted.sort_unstable();
+            Observation { observed: Value::from(sorted), success, message, details, ..Observation::default() }
         }))))
     },
     ..TABLE

@@ -15,6 +15,7 @@ use crate::plan::{Binding, Known, LateTest, Plan};
 use crate::range::{self, Range};
 use crate::set_query::{self, Answer};
 use crate::verdict::Observation;
+use crate::words::word;
 
 const FEWEST: Argument = optional("min_value", Form::Integer, "the fewest values").or(&["min"]);
 const COUNT_MOST: Argument = optional("max_value", Form::Integer, "the most values").or(&["max"]);
@@ -48,7 +49,8 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, share: bool) -> Result<Pla
     if matches!(column.data_type, DataType::Map(_, _)) {
         return Err(Error::project(format!(
             "`{}` is {}, which cannot be compared",
-            column.name, column.data_type
+            column.name,
+            word(column.data_type)
         )));
     }
     Ok(Plan::Late(Arc::new(Distinct { column: column.index, share, range: range::numeric(arguments)? })))

@@ -14,6 +14,7 @@ use crate::plan::{Binding, Known, LateTest, Plan};
 use crate::set_query::{self, Answer};
 use crate::value::{self, json_of_text};
 use crate::verdict::{Counted, Observation};
+use crate::words::word;
 
 const VALUE_SET: Argument = required("value_set", Form::Values, "the list of values").or(&["values", "set"]);
 
@@ -69,12 +70,13 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, rule: Rule) -> Result<Plan
     if !Counts::can(column.plain_type()) {
         return Err(Error::project(format!(
             "`{}` is {}, which has no list of values",
-            column.name, column.data_type
+            column.name,
+            word(column.data_type)
         )));
     }
-    // The same value twice is one value, and null is none.
+    // The same value twice is one value; null is one that never stands among a column's values.
     let mut seen = HashSet::new();
-    let literals = arguments.values("value_set").iter().filter(|literal| !literal.is_null());
+    let literals = arguments.values("value_set").iter();
     let wanted: Vec<Value> = literals.filter(|literal| seen.insert(same_key(literal))).cloned().collect();
     Ok(Plan::Late(Arc::new(Sets { column: column.index, wanted, rule })))
 }

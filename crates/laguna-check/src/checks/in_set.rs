@@ -15,6 +15,7 @@ use crate::kind::{Argument, COLUMN, CheckKind, Form, VALUES as BASE, required};
 use crate::plan::{Binding, Plan, RowPlan, RowTest};
 use crate::value::{is_temporal, member, whole, whole_scale};
 use crate::view::{View, any, failed, where_text};
+use crate::words::word;
 
 const VALUES: Argument = required("value_set", Form::Values, "the list of values").or(&["values", "set"]);
 
@@ -48,7 +49,8 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, wanted: bool) -> Result<Pl
     let moments = moments(list, column.plain_type(), wanted)?;
     let members =
         Members::compile(moments.as_deref().unwrap_or(list), column.plain_type()).ok_or_else(|| {
-            Error::project(format!("`{}` is {}, which has no list of values", column.name, column.data_type))
+            let data_type = word(column.data_type);
+            Error::project(format!("`{}` is {data_type}, which has no list of values", column.name))
         })?;
     let mut shown: Vec<String> =
         list.iter().take(10).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_string)).collect();
@@ -94,12 +96,13 @@ impl Members {
                 Some(Members::Text(Texts::new(list.iter().filter_map(Value::as_str))))
             }
             t if t.is_floating() => {
+                // A float of 32 bits is the number that it is, not the shortest text that stands for it: 0.1 is another one.
                 let mut floats: Vec<f64> = list
                     .iter()
                     .filter_map(|value| {
                         value.as_f64().or_else(|| value.as_bool().map(|b| f64::from(u8::from(b))))
                     })
-                    .map(|value| if *t == DataType::Float32 { f64::from(value as f32) } else { value + 0.0 })
+                    .map(|value| value + 0.0)
                     .collect();
                 floats.sort_by(f64::total_cmp);
                 Some(Members::Float(floats))

@@ -17,6 +17,7 @@ use crate::plan::{Known, LateTest, Plan};
 use crate::set_query::Answer;
 use crate::value::json_of_float;
 use crate::verdict::Observation;
+use crate::words::word;
 
 pub(super) const KL_DIVERGENCE: CheckKind = CheckKind {
     name: "expect_column_kl_divergence_to_be_less_than",
@@ -46,12 +47,12 @@ pub(super) const KL_DIVERGENCE: CheckKind = CheckKind {
         let data_type = column.plain_type();
         match &partition {
             Partition::Values { .. } | Partition::OwnValues if !Counts::can(data_type) => {
-                return Err(Error::project(format!("`{}` is {data_type}, which cannot be counted", column.name)));
+                return Err(Error::project(format!("`{}` is {}, which cannot be counted", column.name, word(data_type))));
             }
             Partition::Bins { .. } | Partition::OwnBins
                 if !data_type.is_numeric() && !matches!(data_type, DataType::Boolean | DataType::Null) =>
             {
-                return Err(Error::project(format!("`{}` is {data_type}, not a number", column.name))
+                return Err(Error::project(format!("`{}` is {}, not a number", column.name, word(data_type)))
                     .hint("give `values` with their weights instead of `bins`"));
             }
             _ => {}

@@ -12,6 +12,7 @@ use crate::plan::{Known, LateTest, Plan};
 use crate::set_query::{self, Answer};
 use crate::value::{self, json_of_text};
 use crate::verdict::Observation;
+use crate::words::word;
 
 pub(super) const MOST_COMMON: CheckKind = CheckKind {
     name: "expect_column_most_common_value_to_be_in_set",
@@ -35,7 +36,8 @@ pub(super) const MOST_COMMON: CheckKind = CheckKind {
         if !Counts::can(column.plain_type()) {
             return Err(Error::project(format!(
                 "`{}` is {}, which cannot be counted",
-                column.name, column.data_type
+                column.name,
+                word(column.data_type)
             )));
         }
         Ok(Plan::Late(Arc::new(MostCommon {

@@ -15,6 +15,7 @@ use crate::gather::counts::{Wholes, wholes};
 use crate::kind::{Argument, CheckKind, Form, Scope, VALUES, required};
 use crate::plan::{Binding, Plan, RowPlan, RowTest, Shows};
 use crate::view::{View, any, failed};
+use crate::words::word;
 
 const COLUMNS: Argument = required("column_list", Form::Columns, "the columns").or(&["columns"]);
 
@@ -35,7 +36,7 @@ pub(super) const SUM: CheckKind = CheckKind {
             let column = binding.column(name)?;
             let data_type = column.plain_type();
             if !data_type.is_numeric() && !matches!(data_type, DataType::Boolean | DataType::Null) {
-                return Err(Error::project(format!("`{name}` is {data_type}, not a number")));
+                return Err(Error::project(format!("`{name}` is {}, not a number", word(data_type))));
             }
         }
         let columns = binding.columns(&names)?;

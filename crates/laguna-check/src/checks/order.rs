@@ -6,6 +6,7 @@ use crate::arguments::Arguments;
 use crate::gather::series::Series;
 use crate::kind::{Argument, COLUMN, CheckKind, Form, VALUES, optional};
 use crate::plan::{Binding, OrderPlan, Plan};
+use crate::words::word;
 
 const STRICTLY: Argument =
     optional("strictly", Form::Flag, "whether a value that equals the one before fails").by_default("false");
@@ -37,10 +38,11 @@ pub(super) const DECREASING: CheckKind = CheckKind {
 
 fn plan(arguments: &Arguments, binding: &Binding<'_>, descending: bool) -> Result<Plan> {
     let column = binding.column(arguments.required("column")?)?;
-    if !Series::can(column.plain_type()) {
+    if !Series::can(column.dated_type()) {
         return Err(Error::project(format!(
             "`{}` is {}: only numbers and times rise and fall",
-            column.name, column.data_type
+            column.name,
+            word(column.data_type)
         )));
     }
     let strictly = arguments.flag("strictly", false);

@@ -11,7 +11,9 @@ use crate::gather::Need;
 use crate::kind::{COLUMN, CheckKind, Form, VALUES, optional, required};
 use crate::plan::{Binding, Known, LateTest, Plan};
 use crate::set_query::{self, Answer};
+use crate::value;
 use crate::verdict::{Counted, Observation};
+use crate::words::word;
 
 pub(super) const Z_SCORE: CheckKind = CheckKind {
     name: "expect_column_value_z_scores_to_be_less_than",
@@ -46,7 +48,12 @@ pub(super) const OUTLIERS: CheckKind = CheckKind {
     ],
     doc: "No value lies outside the fences around the others: on a fence passes with `iqr`, fails with `std`.",
     example: r#"{"no_outliers": {"column": "amount", "method": "iqr", "multiplier": 3}}"#,
-    validate: |arguments| method(arguments).map(drop),
+    validate: |arguments| match arguments.number("multiplier") {
+        Some(multiplier) if multiplier < 0.0 => {
+            Err(Error::project("`multiplier` of `no_outliers` must not be negative"))
+        }
+        _ => method(arguments).map(drop),
+    },
     plan: |arguments, binding| {
         let multiplier = arguments.number("multiplier").unwrap_or(1.5);
         let rule = match method(arguments)? {
@@ -77,10 +84,12 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, rule: Rule) -> Result<Plan
     let column = binding.column(arguments.required("column")?)?;
     let data_type = column.plain_type();
     let fences = matches!(rule, Rule::Fences { .. });
-    if !data_type.is_numeric()
+    let times = matches!(rule, Rule::ZScore { .. }) && value::is_instant(data_type);
+    if !times
+        && !data_type.is_numeric()
         && !matches!((data_type, fences), (DataType::Null, _) | (DataType::Boolean, false))
     {
-        return Err(Error::project(format!("`{}` is {data_type}, not a number", column.name)));
+        return Err(Error::project(format!("`{}` is {}, not a number", column.name, word(data_type))));
     }
     Ok(Plan::Late(Arc::new(Far { column: column.index, rule })))
 }
@@ -210,7 +219,8 @@ impl LateTest for Far {
             return None;
         }
         let key = set_query::key_of(known.schema, self.column, "t");
-        let value = format!("CAST({key} AS DOUBLE)");
+        let units = value::compared_sql(&key, known.schema.field(self.column).data_type());
+        let value = format!("CAST({units} AS DOUBLE)");
         let row = set_query::row("count(*) OVER ()", "1", &[format!("CAST({key} AS VARCHAR)")]);
         let limit = set_query::at_most(known.examples);
         if let Some(window) = self.window(known) {

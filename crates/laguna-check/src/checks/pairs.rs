@@ -12,6 +12,7 @@ use crate::compare::{self, Comparison, Ids};
 use crate::kind::{Argument, CheckKind, Form, Scope, VALUES, optional, required};
 use crate::plan::{Binding, Ignore, Plan, RowPlan, RowTest, Shows};
 use crate::view::{View, any};
+use crate::words::word;
 
 const A: Argument = required("column_A", Form::Column, "the first column").or(&["a"]);
 const B: Argument = required("column_B", Form::Column, "the second column").or(&["b"]);
@@ -130,9 +131,11 @@ fn plan(arguments: &Arguments, binding: &Binding<'_>, comparison: Comparison, sa
     let [a, b] = columns.map(|column| binding.schema.field(column).data_type());
     if comparison != Comparison::Equal && !compare::comparable(a, b) {
         return Err(Error::project(format!(
-            "`{}` is {a} and `{}` is {b}: they have no common order",
+            "`{}` is {} and `{}` is {}: they have no common order",
             binding.schema.field(columns[0]).name(),
+            word(a),
             binding.schema.field(columns[1]).name(),
+            word(b),
         )));
     }
     row_plan(arguments, columns, Arc::new(Compared { columns, comparison }), says)

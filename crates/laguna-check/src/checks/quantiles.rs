@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use laguna_base::{Error, Result};
 use serde_json::{Value, json};
 
@@ -14,6 +15,7 @@ use crate::range::{self, Range};
 use crate::set_query::{self, Answer};
 use crate::value;
 use crate::verdict::Observation;
+use crate::words::word;
 
 pub(super) const MEDIAN: CheckKind = CheckKind {
     name: "expect_column_median_to_be_between",
@@ -61,11 +63,11 @@ pub(super) const QUANTILES: CheckKind = CheckKind {
     plan: |arguments, binding| {
         let column = ordered(arguments, binding)?;
         let data_type = binding.schema.field(column).data_type();
-        if value::is_temporal(data_type) || data_type == &arrow::datatypes::DataType::Boolean {
+        if value::is_temporal(data_type) {
             return Err(Error::project(format!(
                 "`{}` is {}, not a number",
                 binding.schema.field(column).name(),
-                binding.schema.field(column).data_type()
+                word(data_type)
             )));
         }
         Ok(Plan::Late(Arc::new(Quantiles {
@@ -147,7 +149,7 @@ fn interpolation(arguments: &Arguments) -> Result<Interpolation> {
 fn ordered(arguments: &Arguments, binding: &Binding<'_>) -> Result<usize> {
     let column = binding.column(arguments.required("column")?)?;
     if !Series::can(column.plain_type()) {
-        return Err(Error::project(format!("`{}` is {}, not a number", column.name, column.data_type)));
+        return Err(Error::project(format!("`{}` is {}, not a number", column.name, word(column.data_type))));
     }
     Ok(column.index)
 }
@@ -311,8 +313,12 @@ impl LateTest for Quantiles {
             .map(|((_, low, high), value)| within(*value, *low, *high))
             .collect();
         let shares: Vec<f64> = self.wanted.iter().map(|(share, _, _)| *share).collect();
-        let shown: Vec<Value> =
-            values.iter().map(|value| value.map_or(Value::Null, value::json_of_float)).collect();
+        let flags = known.schema.field(self.column).data_type() == &DataType::Boolean;
+        let json = |value: f64| match value {
+            0.0 | 1.0 if flags => Value::from(value == 1.0),
+            _ => value::json_of_float(value),
+        };
+        let shown: Vec<Value> = values.iter().map(|value| value.map_or(Value::Null, json)).collect();
         let failed = success.iter().filter(|success| !**success).count();
         Ok(Observation {
             success: failed == 0,

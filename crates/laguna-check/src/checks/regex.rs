@@ -68,7 +68,10 @@ pub(super) const NO_MATCH_LIST: CheckKind = CheckKind {
     arguments: &[COLUMN, PATTERNS],
     doc: "The text of no value holds a match of any of several regular expressions.",
     example: r#"{"not_regex_list": {"column": "comment", "regex_list": ["(?i)password", "\\d{16}"]}}"#,
-    validate: |arguments| patterns(arguments, None).map(drop),
+    validate: |arguments| match patterns(arguments, None)?.is_empty() {
+        true => Err(Error::project("`regex_list` is empty").hint("give at least one expression")),
+        false => Ok(()),
+    },
     plan: |arguments, binding| plan(arguments, binding, "match", Wanted::None),
     ..VALUES
 };

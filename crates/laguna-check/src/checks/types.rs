@@ -8,6 +8,7 @@ use laguna_base::Result;
 use serde_json::Value;
 
 use crate::compare::plain;
+use crate::dates;
 use crate::kind::{COLUMN, CheckKind, Form, Scope, TABLE, VALUES, optional, required};
 use crate::plan::{Plan, RowPlan, RowTest, TableTest};
 use crate::verdict::Observation;
@@ -26,7 +27,7 @@ pub(super) const OF_TYPE: CheckKind = CheckKind {
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
         let wanted = vec![arguments.required("type_")?.to_string()];
-        Ok(plan(column.index, column.plain_type(), Some(wanted)))
+        Ok(plan(column.index, &dates::source_type(binding.schema.field(column.index)), Some(wanted)))
     },
     ..VALUES
 };
@@ -50,7 +51,7 @@ pub(super) const IN_TYPES: CheckKind = CheckKind {
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
         let wanted = arguments.value("type_list").map(|_| arguments.texts("type_list"));
-        Ok(plan(column.index, column.plain_type(), wanted))
+        Ok(plan(column.index, &dates::source_type(binding.schema.field(column.index)), wanted))
     },
     ..VALUES
 };
@@ -66,7 +67,8 @@ pub(super) const COLUMN_TYPE: CheckKind = CheckKind {
     example: r#"{"column_type": {"column": "delay", "type_": "int64"}}"#,
     plan: |arguments, binding| {
         let column = binding.column(arguments.required("column")?)?;
-        let (data_type, wanted) = (column.plain_type(), arguments.required("type_")?);
+        let data_type = &dates::source_type(binding.schema.field(column.index));
+        let wanted = arguments.required("type_")?;
         let success = is(data_type, wanted);
         Ok(Plan::Table(Arc::new(Found {
             name: column.name.to_string(),

@@ -6,6 +6,7 @@ use laguna_base::{Error, Result};
 use crate::arguments::Arguments;
 use crate::kind::{Argument, CheckKind, Form, Scope, VALUES, optional, required};
 use crate::plan::{Binding, Ignore, Plan};
+use crate::words::word;
 
 pub(super) const UNIQUE: CheckKind = CheckKind {
     name: "expect_column_values_to_be_unique",
@@ -61,7 +62,7 @@ fn plan(names: &[String], ignore: Ignore, binding: &Binding<'_>) -> Result<Plan>
         if matches!(column.data_type, DataType::Map(_, _) | DataType::Union(_, _)) {
             return Err(Error::project(format!(
                 "`{name}` is {}, which cannot be compared",
-                column.data_type
+                word(column.data_type)
             )));
         }
     }

@@ -98,6 +98,17 @@ impl Operator {
         })
     }
 
+    /// The same with its sides exchanged.
+    fn turned(self) -> Operator {
+        match self {
+            Operator::Less => Operator::Greater,
+            Operator::LessOrEqual => Operator::GreaterOrEqual,
+            Operator::Greater => Operator::Less,
+            Operator::GreaterOrEqual => Operator::LessOrEqual,
+            same => same,
+        }
+    }
+
     fn sql(self) -> &'static str {
         match self {
             Operator::Equal => "=",
@@ -150,6 +161,85 @@ struct Written {
     class: Class,
     /// The column's type, to which literals are fitted.
     data_type: Option<DataType>,
+    /// Whether it is a column, of exactly that type.
+    column: bool,
+}
+
+/// How the engine holds a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Decimal,
+    Float,
+    Other,
+}
+
+/// Precision and scale of a decimal.
+fn decimal(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+            if *scale >= 0 =>
+        {
+            Some((*precision, *scale))
+        }
+        DataType::UInt64 => Some((20, 0)),
+        _ => None,
+    }
+}
+
+/// A number in units of a decimal type as SQL; `None` when the type has no such value.
+fn decimal_sql(whole: i128, (precision, scale): (u8, i8)) -> Option<String> {
+    let digits = format!("{:0>width$}", whole.unsigned_abs(), width = scale as usize + 1);
+    if digits.trim_start_matches('0').len() > usize::from(precision) {
+        return None;
+    }
+    let (units, fraction) = digits.split_at(digits.len() - scale as usize);
+    let point = if fraction.is_empty() { "" } else { "." };
+    let sign = if whole < 0 { "-" } else { "" };
+    Some(format!("CAST('{sign}{units}{point}{fraction}' AS DECIMAL({precision}, {scale}))"))
+}
+
+impl Written {
+    fn form(&self) -> Form {
+        match &self.data_type {
+            Some(data_type) if decimal(data_type).is_some() => Form::Decimal,
+            Some(data_type) if data_type.is_floating() => Form::Float,
+            _ => Form::Other,
+        }
+    }
+
+    fn double(&self) -> String {
+        format!("CAST({} AS DOUBLE)", self.sql)
+    }
+
+    /// The comparison of a column of decimals with a number, exactly; `None` when it is no such column.
+    fn against_number(&self, operator: Operator, number: &Number) -> Option<String> {
+        let data_type = self.data_type.as_ref().filter(|_| self.column)?;
+        let typed = decimal(data_type)?;
+        let (floor, exact) = value::decimal(&number.to_string(), i32::from(typed.1))?;
+        let missing = format!("({} IS NOT NULL)", self.sql);
+        let Some(literal) = decimal_sql(floor, typed) else {
+            // It lies beyond all values of the type.
+            let holds = match operator {
+                Operator::Equal => return Some("false".to_string()),
+                Operator::Unequal => return Some("true".to_string()),
+                Operator::Less | Operator::LessOrEqual => floor > 0,
+                Operator::Greater | Operator::GreaterOrEqual => floor < 0,
+            };
+            return Some(if holds { missing } else { "false".to_string() });
+        };
+        // Between two values of the type it is as good as the lower one, which lies below it.
+        let operator = match operator {
+            Operator::Equal if !exact => return Some("false".to_string()),
+            Operator::Unequal if !exact => return Some("true".to_string()),
+            Operator::Less if !exact => Operator::LessOrEqual,
+            Operator::GreaterOrEqual if !exact => Operator::Greater,
+            operator => operator,
+        };
+        let of_missing = if operator == Operator::Unequal { "IS NOT FALSE" } else { "IS TRUE" };
+        Some(format!("(({} {} {literal}) {of_missing})", self.sql, operator.sql()))
+    }
 }
 
 impl Condition {
@@ -205,6 +295,21 @@ fn compare(left: &Term, operator: Operator, right: &Term, schema: &SchemaRef) ->
         None => Err(Error::project(format!("a row condition cannot order {a} and {b}"))
             .hint("compare values of the same kind: numbers, texts, or times")),
     };
+    // A decimal against a number is settled in units of its type: the engine would make both decimals of a type that large
+    // and small numbers do not fit.
+    match (left, right) {
+        (_, Term::Literal(Value::Number(number))) => {
+            if let Some(sql) = a.as_ref().and_then(|a| a.against_number(operator, number)) {
+                return Ok(sql);
+            }
+        }
+        (Term::Literal(Value::Number(number)), Term::Column(_)) => {
+            if let Some(sql) = b.as_ref().and_then(|b| b.against_number(operator.turned(), number)) {
+                return Ok(sql);
+            }
+        }
+        _ => {}
+    }
     let (Some(a), Some(b)) = (a, b) else { return strangers(&left.shown(), &right.shown()) };
     if a.class == Class::Nothing || b.class == Class::Nothing {
         // A missing value differs from everything and is ordered with nothing.
@@ -215,7 +320,13 @@ fn compare(left: &Term, operator: Operator, right: &Term, schema: &SchemaRef) ->
     }
     // Of the operators only `!=` holds of a missing value.
     let of_missing = if operator == Operator::Unequal { "IS NOT FALSE" } else { "IS TRUE" };
-    Ok(format!("(({} {} {}) {of_missing})", a.sql, operator.sql(), b.sql))
+    // A decimal meets a float as a float.
+    let (one, other) = match (a.form(), b.form()) {
+        (Form::Decimal, Form::Float) => (a.double(), b.sql),
+        (Form::Float, Form::Decimal) => (a.sql, b.double()),
+        _ => (a.sql, b.sql),
+    };
+    Ok(format!("(({one} {} {other}) {of_missing})", operator.sql()))
 }
 
 fn is_in(term: &Term, list: &[Value], wanted: bool, schema: &SchemaRef) -> Result<String> {
@@ -239,13 +350,27 @@ fn is_in(term: &Term, list: &[Value], wanted: bool, schema: &SchemaRef) -> Resul
 
 /// A literal as SQL of the column's type; `None` when no value of that type can equal it.
 fn fitted(literal: &Value, column: &Written) -> Result<Option<Written>> {
-    let written = |sql: String, class| Ok(Some(Written { sql, class, data_type: None }));
+    let written = |sql: String, class| Ok(Some(Written { sql, class, data_type: None, column: false }));
     match (literal, column.class) {
         (Value::Null, _) => written("NULL".to_string(), Class::Nothing),
         (_, Class::Nothing) => written("NULL".to_string(), Class::Nothing),
         (Value::Bool(flag), Class::Number) => written(u8::from(*flag).to_string(), Class::Number),
         (Value::Number(number), Class::Number) => {
-            let single = column.data_type == Some(DataType::Float32);
+            if let Some(typed) = column.data_type.as_ref().filter(|_| column.column).and_then(decimal) {
+                let found =
+                    value::decimal(&number.to_string(), i32::from(typed.1)).filter(|(_, exact)| *exact);
+                return match found.and_then(|(whole, _)| decimal_sql(whole, typed)) {
+                    Some(sql) => written(sql, Class::Number),
+                    None => Ok(None),
+                };
+            }
+            if column.form() == Form::Decimal {
+                // What is computed of decimals meets numbers that no decimal of the engine holds as a float.
+                let float = Some(DataType::Float64).filter(|_| !fits_decimal(number));
+                let sql = number_sql(number);
+                return Ok(Some(Written { sql, class: Class::Number, data_type: float, column: false }));
+            }
+            let single = column.column && column.data_type == Some(DataType::Float32);
             let sql = number_sql(number);
             written(if single { format!("CAST({sql} AS REAL)") } else { sql }, Class::Number)
         }
@@ -264,6 +389,12 @@ fn fitted(literal: &Value, column: &Written) -> Result<Option<Written>> {
         },
         _ => Ok(None),
     }
+}
+
+/// Whether the engine's decimal for floats, of 15 digits before and after the point, holds a number.
+fn fits_decimal(number: &Number) -> bool {
+    let float = number.as_f64().unwrap_or(f64::INFINITY).abs();
+    float < 1e15 && value::decimal(&number.to_string(), 15).is_some_and(|(_, exact)| exact)
 }
 
 fn number_sql(number: &Number) -> String {
@@ -295,22 +426,24 @@ impl Term {
                     _ if class == Class::Time => format!("CAST({quoted} AS BIGINT)"),
                     _ => quoted,
                 };
-                Ok(Written { sql, class, data_type: Some(data_type.clone()) })
+                Ok(Written { sql, class, data_type: Some(data_type.clone()), column: true })
             }
             Term::Literal(Value::Number(number)) => {
-                Ok(Written { sql: number_sql(number), class: Class::Number, data_type: None })
+                let data_type = Some(DataType::Float64).filter(|_| !fits_decimal(number));
+                Ok(Written { sql: number_sql(number), class: Class::Number, data_type, column: false })
             }
             Term::Literal(Value::String(text)) => {
                 let sql = format!("'{}'", text.replace('\'', "''"));
-                Ok(Written { sql, class: Class::Text, data_type: None })
+                Ok(Written { sql, class: Class::Text, data_type: None, column: false })
             }
             Term::Literal(Value::Bool(flag)) => Ok(Written {
                 sql: u8::from(*flag).to_string(),
                 class: Class::Number,
                 data_type: Some(DataType::Boolean),
+                column: false,
             }),
             Term::Literal(_) => {
-                Ok(Written { sql: "NULL".to_string(), class: Class::Nothing, data_type: None })
+                Ok(Written { sql: "NULL".to_string(), class: Class::Nothing, data_type: None, column: false })
             }
             Term::Arithmetic(left, operator, right) => {
                 let (a, b) = (left.written(schema)?, right.written(schema)?);
@@ -322,11 +455,18 @@ impl Term {
                     )));
                 }
                 // Division is of real numbers, as in Python.
-                let sql = match operator {
-                    '/' => format!("(CAST({} AS DOUBLE) / CAST({} AS DOUBLE))", a.sql, b.sql),
-                    _ => format!("({} {operator} {})", a.sql, b.sql),
+                let forms = [a.form(), b.form()];
+                let float = *operator == '/' || forms.contains(&Form::Float);
+                let sql = match float && (*operator == '/' || forms.contains(&Form::Decimal)) {
+                    true => format!("({} {operator} {})", a.double(), b.double()),
+                    false => format!("({} {operator} {})", a.sql, b.sql),
                 };
-                Ok(Written { sql, class: Class::Number, data_type: None })
+                let data_type = match forms.contains(&Form::Decimal) {
+                    _ if float => Some(DataType::Float64),
+                    true => Some(DataType::Decimal128(38, 10)),
+                    false => None,
+                };
+                Ok(Written { sql, class: Class::Number, data_type, column: false })
             }
         }
     }

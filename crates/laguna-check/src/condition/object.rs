@@ -61,7 +61,12 @@ fn one(given: &Value, place: Place, count: &mut usize) -> Result<Condition> {
             };
             let place = if kind == "and" { Place::And } else { Place::Or };
             let parts = parts.iter().map(|part| one(part, place, count)).collect::<Result<Vec<_>>>()?;
-            Ok(if kind == "and" { Condition::All(parts) } else { Condition::Any(parts) })
+            // One condition alone is itself, however deep it stands.
+            Ok(match <[Condition; 1]>::try_from(parts) {
+                Ok([one]) => one,
+                Err(parts) if kind == "and" => Condition::All(parts),
+                Err(parts) => Condition::Any(parts),
+            })
         }
         Some("pass_through") => {
             *count += 1;

@@ -251,7 +251,6 @@ impl Counts {
 
     fn float(&self, literal: &Value) -> Option<u64> {
         let float = literal.as_f64().or_else(|| literal.as_bool().map(|b| f64::from(u8::from(b))))?;
-        let float = if self.data_type == DataType::Float32 { f64::from(float as f32) } else { float };
         Some((float + 0.0).to_bits())
     }
 

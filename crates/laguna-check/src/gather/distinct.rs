@@ -8,8 +8,9 @@ use std::sync::OnceLock;
 use laguna_base::Result;
 
 use super::aside::Aside;
+use super::hashes::wide_hashes;
 use super::tally::{Entry, tally};
-use super::{Room, canonical, wide_hashes};
+use super::{Room, canonical};
 use crate::kept::codec::{Reader, Writer};
 use crate::view::View;
 

@@ -8,8 +8,9 @@ use arrow::buffer::NullBuffer;
 use laguna_base::Result;
 
 use super::aside::Aside;
+use super::hashes::wide_hashes;
 use super::tally::{Entry, Parts, Tally, part_of, tally};
-use super::{Room, canonical, wide_hashes};
+use super::{Room, canonical};
 use crate::kept::codec::{Reader, Writer};
 use crate::plan::Ignore;
 use crate::view::{View, present};

@@ -6,7 +6,6 @@ use arrow::array::{Array, ArrayData, ArrayRef, AsArray, StringArray, make_array}
 use arrow::buffer::Buffer;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::functions_aggregate::min_max::{MaxAccumulator, MinAccumulator};
 use datafusion::logical_expr::Accumulator;
 use datafusion::scalar::ScalarValue;
@@ -20,6 +19,7 @@ mod aside;
 pub(crate) mod bins;
 pub(crate) mod counts;
 pub(crate) mod distinct;
+pub(crate) mod hashes;
 pub(crate) mod keys;
 pub(crate) mod moments;
 pub(crate) mod series;
@@ -256,16 +256,6 @@ impl Slot {
             Slot::Extreme(_) | Slot::Moments(_) | Slot::Bins(_) => 0,
         }
     }
-}
-
-/// One hash of 128 bits a row over all `arrays`, in two halves.
-pub(crate) fn wide_hashes(arrays: &[ArrayRef], rows: usize) -> Result<(Vec<u64>, Vec<u64>)> {
-    let half = |seed: u64| -> Result<Vec<u64>> {
-        let mut hashes = vec![0; rows];
-        create_hashes(arrays, &RandomState::with_seed(seed), &mut hashes).map_err(failed)?;
-        Ok(hashes)
-    };
-    Ok((half(0x6c61_6775_6e61)?, half(0x6c61_6b65)?))
 }
 
 /// Floats with one zero, because -0.0 equals 0.0 as a key.

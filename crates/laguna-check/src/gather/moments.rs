@@ -11,6 +11,7 @@ use laguna_base::Result;
 
 use super::counts::{Wholes, wholes};
 use crate::kept::codec::{Reader, Writer};
+use crate::value::is_temporal;
 use crate::view::failed;
 
 /// Values of a block.
@@ -75,7 +76,7 @@ fn in_lanes(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
 
 impl Moments {
     pub fn new(data_type: &DataType) -> Moments {
-        Moments { is_whole: data_type.is_integer(), ..Moments::default() }
+        Moments { is_whole: data_type.is_integer() || is_temporal(data_type), ..Moments::default() }
     }
 
     pub fn update(&mut self, values: &ArrayRef) -> Result<()> {
@@ -83,11 +84,17 @@ impl Moments {
         let present = values.len() as u64 - missing;
         self.missing += missing;
         self.present += present;
+        let temporal = is_temporal(values.data_type());
         let numeric = values.data_type().is_numeric() || matches!(values.data_type(), DataType::Boolean);
-        if !numeric || present == 0 {
+        if !(numeric || temporal) || present == 0 {
             return Ok(());
         }
-        let floats = cast(values, &DataType::Float64).map_err(failed)?;
+        // Times are numbers in units of their type.
+        let floats = match temporal.then(|| wholes(values)).transpose()? {
+            Some(Wholes::Narrow(units)) => cast(&units, &DataType::Float64),
+            _ => cast(values, &DataType::Float64),
+        }
+        .map_err(failed)?;
         let floats = floats.as_primitive::<Float64Type>();
         match floats.null_count() {
             0 => self.add(floats.values()),

@@ -2,6 +2,7 @@
 
 mod places;
 mod result;
+mod strict;
 mod suite;
 
 pub use result::{Checked, ResultFormat, validation_result};

@@ -1,6 +1,8 @@
 //! Validation results as Great Expectations writes them, so that tools built on them go on working.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use laguna_base::Instant;
 use serde_json::{Map, Value, json};
@@ -205,7 +207,8 @@ fn result(verdict: &Verdict, format: ResultFormat) -> Value {
         return Value::Object(result);
     }
     let index = &verdict.unexpected_index;
-    set("partial_unexpected_counts", counted(&partial).into());
+    let counts = if format == ResultFormat::Complete { &verdict.examples } else { &partial };
+    set("partial_unexpected_counts", counted(counts).into());
     set("partial_unexpected_index_list", index.iter().take(PARTIAL).copied().collect::<Vec<u64>>().into());
     if format == ResultFormat::Complete {
         set("unexpected_list", verdict.examples.clone().into());
@@ -219,7 +222,10 @@ fn result(verdict: &Verdict, format: ResultFormat) -> Value {
 /// What a check on a column or table as a whole observed.
 fn of_table(verdict: &Verdict) -> Value {
     let mut result = Map::new();
-    result.insert("observed_value".to_string(), verdict.observed.clone());
+    // Whether a column is there is all that is observed of it.
+    if verdict.check != "expect_column_to_exist" {
+        result.insert("observed_value".to_string(), verdict.observed.clone());
+    }
     let inline = ["partial_unexpected_list", "partial_missing_list"];
     if let Value::Object(details) = &verdict.details {
         if details.contains_key("partial_unexpected_list") {
@@ -242,20 +248,43 @@ fn of_table(verdict: &Verdict) -> Value {
     Value::Object(result)
 }
 
-/// The values with their numbers, most frequent first.
+/// The most frequent values with their numbers, equally frequent ones in their order. A row counts as the list of its
+/// values.
 fn counted(values: &[Value]) -> Vec<Value> {
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut counts: Vec<(Value, u64)> = Vec::new();
     for value in values {
-        match counts.iter_mut().find(|(known, _)| known == value) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((value.clone(), 1)),
+        let value = match value {
+            Value::Object(row) => Value::Array(row.values().cloned().collect()),
+            other => other.clone(),
+        };
+        match places.entry(value.to_string()) {
+            Entry::Occupied(known) => counts[*known.get()].1 += 1,
+            Entry::Vacant(new) => {
+                new.insert(counts.len());
+                counts.push((value, 1));
+            }
         }
     }
-    let less = |a: &Value, b: &Value| match (a.as_f64(), b.as_f64(), a.as_str(), b.as_str()) {
-        (Some(a), Some(b), ..) => a.total_cmp(&b),
-        (_, _, Some(a), Some(b)) => a.cmp(b),
-        _ => std::cmp::Ordering::Equal,
-    };
-    counts.sort_by(|(a, many), (b, more)| more.cmp(many).then_with(|| less(a, b)));
+    // Of equally frequent ones those that came first are kept, and then shown in order.
+    counts.sort_by(|(_, many), (_, more)| more.cmp(many));
+    counts.truncate(PARTIAL);
+    counts.sort_by(|(a, many), (b, more)| more.cmp(many).then_with(|| in_order(a, b)));
     counts.into_iter().map(|(value, count)| json!({"value": value, "count": count})).collect()
+}
+
+/// The order of Python, where there is one.
+fn in_order(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            let first = a.iter().zip(b).map(|(a, b)| in_order(a, b)).find(|order| order.is_ne());
+            first.unwrap_or_else(|| a.len().cmp(&b.len()))
+        }
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        _ => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            _ => Ordering::Equal,
+        },
+    }
 }

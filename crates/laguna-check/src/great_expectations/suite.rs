@@ -9,7 +9,7 @@ use laguna_base::error::Location;
 use laguna_base::{Error, Instant, Result, suggest};
 use serde_json::{Map, Value, json};
 
-use super::{VERSION, places};
+use super::{VERSION, places, strict};
 use crate::parameters::with_parameters;
 use crate::spec::CheckSpec;
 
@@ -74,7 +74,16 @@ pub fn read_suite(
 ) -> Result<SuiteFile> {
     let text = text.trim_start_matches('\u{feff}');
     let value: Value = serde_json::from_str(text).map_err(|error| {
-        let hint = "a suite is a JSON file such as {\"name\": \"x\", \"expectations\": []}";
+        let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+        // The column counts bytes, and points at or behind the word's first letter.
+        let from = line.get(error.column().saturating_sub(2)..).unwrap_or_default();
+        let python = ["NaN", "Infinity", "-Infinity"].iter().any(|word| {
+            from.starts_with(word) || from.get(1..).is_some_and(|from| from.starts_with(word))
+        });
+        let hint = match python {
+            true => "JSON has no NaN and no Infinity, though Python's json writes them: leave the bound out, or write a number",
+            false => "a suite is a JSON file such as {\"name\": \"x\", \"expectations\": []}",
+        };
         Error::project("the suite is no JSON")
             .at(file, error.line(), error.column())
             .hint(hint)
@@ -164,10 +173,16 @@ impl Reader<'_> {
         errors: &mut Vec<Error>,
     ) {
         for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
+            let hint = match key.as_str() {
+                "expectation_type" => {
+                    "a suite with `name` says `type`; one of 0.x has `expectation_suite_name`".to_string()
+                }
+                other => suggest::hint(other, known.iter()),
+            };
             errors.push(
                 Error::project(format!("{what} has no key `{key}`"))
                     .at_location(self.place(places::of_key(self.text, offset, key)))
-                    .hint(suggest::hint(key, known.iter())),
+                    .hint(hint),
             );
         }
     }
@@ -229,6 +244,9 @@ impl Reader<'_> {
             parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let plain = with_parameters(&Value::Object(plain), &values, self.now)
             .map_err(|error| error.at_location(at("kwargs")))?;
+        if let Value::Object(plain) = &plain {
+            strict::arguments(kind, plain).map_err(|error| error.at_location(at("kwargs")))?;
+        }
         entry.insert("type".to_string(), Value::from(kind.as_str()));
         entry.insert("kwargs".to_string(), plain);
         let id = map.get("id").or_else(|| map.get("ge_cloud_id"));

@@ -12,14 +12,15 @@ use datafusion::physical_expr::utils::collect_columns;
 use serde_json::{Value, json};
 
 use crate::collector::Collector;
-use crate::gather::{Need, wide_hashes};
+use crate::gather::Need;
+use crate::gather::hashes::wide_hashes;
 use crate::plan::Plan;
 use crate::suite::{Compiled, Suite};
 
 pub(crate) mod codec;
 
 /// Version of the bytes of a part, and of what its accumulator means.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Bytes of a part that is kept, at most; what is larger costs less to read again.
 const LARGEST: usize = 2 << 20;
@@ -125,6 +126,14 @@ impl Collector {
     /// What one part has accumulated, as bytes; `None` when it cannot be kept: it has not seen all, or is too large.
     pub fn keep(&mut self, suite: &Suite, part: usize) -> Option<Vec<u8>> {
         let part = suite.parts().get(part).filter(|part| part.key.is_some())?;
+        let condition = match part.what {
+            What::Condition(index) => index,
+            What::Check(index) => suite.compiled.checks[index].condition,
+            What::Need(index) => suite.compiled.needs[index].0,
+        };
+        if self.unmet(condition).is_some() {
+            return None;
+        }
         let mut writer = codec::Writer::default();
         match part.what {
             What::Condition(index) => writer.count(self.met(index)),
@@ -179,6 +188,10 @@ fn parts(compiled: &Compiled, examples: usize) -> Vec<Part> {
             Plan::Row(row) => (&row.columns, row.test.lasts()),
             Plan::Order(order) => (std::slice::from_ref(&order.column), true),
             Plan::ForeignKey { columns, .. } => (columns, true),
+            Plan::Misfit(misfit) => match misfit.row() {
+                Some(row) => (&row.columns, row.test.lasts()),
+                None => continue,
+            },
             _ => continue,
         };
         let mut arguments = check.spec.kwargs();

@@ -1,12 +1,13 @@
 //! From what the pass and the set query know to verdicts.
 
+use arrow::datatypes::DataType;
 use laguna_base::Result;
 use serde_json::{Value, json};
 
 use super::Suite;
 use crate::collector::{Collector, described};
 use crate::gather::Slot;
-use crate::plan::{Ignore, Plan, Shows};
+use crate::plan::{Ignore, Known, LateTest, Plan, RowPlan, Shows};
 use crate::range;
 use crate::set_query::Answer;
 use crate::verdict::{Counted, Observation, Verdict, VerdictKind};
@@ -24,14 +25,15 @@ impl Suite {
     pub(super) fn verdict(&self, index: usize, merged: &Collector, answer: &Answer) -> Result<Verdict> {
         let check = &self.compiled.checks[index];
         let state = merged.state(index);
-        if let Some(error) = &state.error {
+        if let Some(error) = merged.unmet(check.condition) {
+            return Ok(self.broken(index, error));
+        }
+        if let Some(error) = state.error.as_ref().filter(|_| !matches!(check.plan, Plan::Misfit(_))) {
             return Ok(self.broken(index, error));
         }
         let rows = merged.met(check.condition);
         let schema = &self.compiled.schema;
-        let names = |columns: &[usize]| {
-            columns.iter().map(|c| schema.field(*c).name().as_str()).collect::<Vec<_>>().join(", ")
-        };
+        let names = |columns: &[usize]| self.names(columns);
         let in_pass = || Counts {
             rows,
             missing: state.missing,
@@ -47,7 +49,8 @@ impl Suite {
         };
         Ok(match &check.plan {
             Plan::Broken(error) => self.broken(index, error),
-            Plan::Misfit { error, .. } => {
+            Plan::Misfit(misfit) => {
+                let error = &misfit.error;
                 let present: Vec<u64> = check
                     .slots
                     .iter()
@@ -58,6 +61,19 @@ impl Suite {
                     .collect();
                 if !present.contains(&0) {
                     return Ok(self.broken(index, error));
+                }
+                if let Some((plan, texts)) = &misfit.of_nothing
+                    && misfit
+                        .columns
+                        .iter()
+                        .zip(&present)
+                        .all(|(at, count)| !texts.contains(at) || *count == 0)
+                {
+                    return match plan.as_ref() {
+                        Plan::Row(row) if state.error.is_none() => Ok(self.of_rows(index, row, in_pass())),
+                        Plan::Late(test) => self.of_nothing(index, test.as_ref(), merged),
+                        _ => Ok(self.broken(index, error)),
+                    };
                 }
                 // No value is there that could be of the wrong type.
                 let skips = matches!(
@@ -77,24 +93,7 @@ impl Suite {
                 }
                 self.observed(index, rows, seen)
             }
-            Plan::Row(row) => {
-                let what = match (row.shows, row.columns.as_slice()) {
-                    (Shows::Value, [column, ..]) => format!("values of {}", names(&[*column])),
-                    (_, columns) if row.ignore != Ignore::Never || row.shows == Shows::Pair => {
-                        format!("rows of {}", names(columns))
-                    }
-                    _ => "rows".to_string(),
-                };
-                let mut verdict = self.counted(index, VerdictKind::Row, in_pass(), &what, &row.says);
-                if row.shows == Shows::Row
-                    && row.ignore == Ignore::Never
-                    && check.spec.arguments.text("unexpected_rows_query").is_some()
-                {
-                    verdict.observed = Value::from(verdict.unexpected_count);
-                    verdict.details = json!({"unexpected_rows": verdict.examples});
-                }
-                verdict
-            }
+            Plan::Row(row) => self.of_rows(index, row, in_pass()),
             Plan::Order(order) => {
                 let what = format!("values of {}", names(&[order.column]));
                 let direction = if order.descending { "fall" } else { "rise" };
@@ -150,6 +149,51 @@ impl Suite {
             },
             Plan::Table(test) => self.observed(index, rows, test.judge(schema, rows)),
         })
+    }
+
+    /// The verdict of a check that judges each row by itself.
+    fn of_rows(&self, index: usize, row: &RowPlan, counts: Counts) -> Verdict {
+        let what = match (row.shows, row.columns.as_slice()) {
+            (Shows::Value, [column, ..]) => format!("values of {}", self.names(&[*column])),
+            (_, columns) if row.ignore != Ignore::Never || row.shows == Shows::Pair => {
+                format!("rows of {}", self.names(columns))
+            }
+            _ => "rows".to_string(),
+        };
+        let mut verdict = self.counted(index, VerdictKind::Row, counts, &what, &row.says);
+        if row.shows == Shows::Row
+            && row.ignore == Ignore::Never
+            && self.compiled.checks[index].spec.arguments.text("unexpected_rows_query").is_some()
+        {
+            verdict.observed = Value::from(verdict.unexpected_count);
+            verdict.details = json!({"unexpected_rows": verdict.examples});
+        }
+        verdict
+    }
+
+    /// The verdict of a check of columns without any value.
+    fn of_nothing(&self, index: usize, test: &dyn LateTest, merged: &Collector) -> Result<Verdict> {
+        let check = &self.compiled.checks[index];
+        let rows = merged.met(check.condition);
+        let needs = test.needs();
+        let slots = needs.iter().map(|need| Slot::new(need, |_| DataType::Null, false));
+        let mut slots = slots.collect::<Result<Vec<Slot>>>()?;
+        for slot in &mut slots {
+            if let Slot::Moments(moments) = slot {
+                moments.missing = rows;
+            }
+        }
+        let known = Known { slots: slots.iter().collect(), ..self.compiled.known(check, merged) };
+        Ok(match test.judge(&known, &Answer::default()) {
+            Ok(seen) => self.observed(index, rows, seen),
+            Err(error) => self.broken(index, &described(&error)),
+        })
+    }
+
+    /// The names of columns, as they are told.
+    fn names(&self, columns: &[usize]) -> String {
+        let schema = &self.compiled.schema;
+        columns.iter().map(|column| schema.field(*column).name().as_str()).collect::<Vec<_>>().join(", ")
     }
 
     fn counted(&self, index: usize, kind: VerdictKind, counts: Counts, what: &str, says: &str) -> Verdict {

@@ -8,3 +8,4 @@ mod kept;
 mod parsing;
 mod passes;
 mod support;
+mod types;

@@ -49,7 +49,7 @@ impl Format for Avro {
             return Ok(Findings::default());
         }
         let input = Input::open(file, UTF_8, Tally::default())?.share();
-        columnar::findings(&reader(file, input)?.schema(), &file.path)
+        Ok(columnar::findings(&reader(file, input)?.schema(), &file.path))
     }
 
     fn produce(&self, file: &InputFile, tally: Tally, send: &mut SendBlock) -> Result<Option<String>> {
@@ -159,7 +159,7 @@ impl Block for Rows {
     }
 
     fn infer(self: Box<Self>, findings: &mut Findings) -> Result<()> {
-        findings.merge(columnar::findings(&self.batch.schema(), &self.path)?);
+        findings.merge(columnar::findings(&self.batch.schema(), &self.path));
         Ok(())
     }
 }

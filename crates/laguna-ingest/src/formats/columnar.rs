@@ -11,20 +11,22 @@ use super::{BadRow, Parsed, Stop};
 use crate::evidence::{Evidence, Findings, unify};
 use crate::names::distinct;
 use crate::scalar::Zone;
-use crate::target::{Place, Target, row_numbers};
+use crate::target::{Place, Target, row_numbers, unsupported};
 use crate::types::{instant, word};
 
 /// The columns of a file and their types in the lake.
-pub fn findings(schema: &Schema, path: &str) -> Result<Findings> {
+pub fn findings(schema: &Schema, path: &str) -> Findings {
     let mut findings = Findings::default();
     for (name, field) in names(schema).iter().zip(schema.fields()) {
-        if let Some(data_type) = normal(field.data_type(), name, path)? {
-            findings.column(name).merge(Evidence::exactly(data_type));
-        } else {
-            findings.column(name);
-        }
+        let found = match normal(field.data_type(), name, path) {
+            Ok(Some(data_type)) => Evidence::exactly(data_type).written_as(field.data_type().clone()),
+            Ok(None) => Evidence::default(),
+            // It matters only to those who want the column.
+            Err(_) => Evidence::refuse(field.data_type().clone(), path),
+        };
+        findings.column(name).merge(found);
     }
-    Ok(findings)
+    findings
 }
 
 pub fn names(schema: &Schema) -> Vec<String> {
@@ -77,13 +79,6 @@ fn normal(data_type: &DataType, name: &str, path: &str) -> Result<Option<DataTyp
         }
         other => return Err(unsupported(other, name, path)),
     }))
-}
-
-fn unsupported(data_type: &DataType, name: &str, path: &str) -> Error {
-    Error::project(format!(
-        "column `{name}` of `{path}` has the type {data_type}, which the lake's tables cannot hold"
-    ))
-    .hint("write it as text, bigint or decimal where the file is made")
 }
 
 /// A batch in the target's schema. A value that its column cannot hold exactly sets its row aside.

@@ -45,27 +45,22 @@ fn metadata(file: &InputFile) -> Result<ArrowReaderMetadata> {
 
 impl Format for Parquet {
     fn sample(&self, file: &InputFile, _: usize) -> Result<Findings> {
-        if file.size == 0 {
-            return Ok(Findings::default());
-        }
-        columnar::findings(metadata(file)?.schema(), &file.path)
+        Ok(columnar::findings(metadata(file)?.schema(), &file.path))
     }
 
     fn produce(&self, file: &InputFile, tally: Tally, send: &mut SendBlock) -> Result<Option<String>> {
-        if file.size > 0 {
-            let metadata = metadata(file)?;
-            let mut row = 1;
-            for (group, meta) in metadata.metadata().row_groups().iter().enumerate() {
-                let size = meta.compressed_size().max(0) as u64;
-                let rows = row..row + meta.num_rows().max(0) as u64;
-                row = rows.end;
-                let block =
-                    RowGroup { file: file.clone(), metadata: metadata.clone(), group, rows, zone: self.zone };
-                if !send(Box::new(block), 0) {
-                    break;
-                }
-                tally.progress.fetch_add(size, Ordering::Relaxed);
+        let metadata = metadata(file)?;
+        let mut row = 1;
+        for (group, meta) in metadata.metadata().row_groups().iter().enumerate() {
+            let size = meta.compressed_size().max(0) as u64;
+            let rows = row..row + meta.num_rows().max(0) as u64;
+            row = rows.end;
+            let block =
+                RowGroup { file: file.clone(), metadata: metadata.clone(), group, rows, zone: self.zone };
+            if !send(Box::new(block), 0) {
+                break;
             }
+            tally.progress.fetch_add(size, Ordering::Relaxed);
         }
         Ok(None)
     }
@@ -116,7 +111,7 @@ impl Block for RowGroup {
     }
 
     fn infer(self: Box<Self>, findings: &mut Findings) -> Result<()> {
-        findings.merge(columnar::findings(self.metadata.schema(), &self.file.path)?);
+        findings.merge(columnar::findings(self.metadata.schema(), &self.file.path));
         Ok(())
     }
 }

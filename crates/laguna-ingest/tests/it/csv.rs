@@ -82,7 +82,7 @@ fn rows_that_make_no_sense_are_set_aside_and_the_rest_lands() {
     assert_eq!(landed.outcome.files[0].rejected, 6);
     let fail = ReadOptions { on_bad_row: OnBadRow::Fail, ..options() };
     let error = land(&[("a.csv", text)], fail).err().unwrap();
-    assert!(error.message().starts_with("row 2 of `a.csv` cannot be landed"), "{error:?}");
+    assert!(error.message().starts_with("row 2 of `a.csv` cannot be read"), "{error:?}");
 }
 
 #[test]

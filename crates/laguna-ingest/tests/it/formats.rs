@@ -127,8 +127,17 @@ fn parquet_comes_with_its_types() {
         let error = land(&[("a.parquet", damaged)], options()).err().unwrap();
         assert!(error.message().contains("`a.parquet`"), "{error:?}");
     }
-    let time = parquet(vec![("t", Arc::new(Time64MicrosecondArray::from(vec![1])))]);
+    assert!(land(&[("a.parquet", b"")], options()).err().unwrap().message().contains("no Parquet file"));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("t", Arc::new(Time64MicrosecondArray::from(vec![1]))),
+        ("n", Arc::new(Int64Array::from(vec![7]))),
+    ];
+    let time = parquet(columns);
     assert!(land(&[("a.parquet", &time)], options()).err().unwrap().message().contains("column `t`"));
+    // It matters to those who want the column, and to nobody else.
+    let only = |name: &str| ReadOptions { only: Some([name.to_string()].into()), ..options() };
+    assert_eq!(land(&[("a.parquet", &time)], only("n")).unwrap().rows(), ["7"]);
+    assert!(land(&[("a.parquet", &time)], only("t")).err().unwrap().message().contains("column `t`"));
 }
 
 #[test]

@@ -14,8 +14,11 @@ use laguna_base::settings::OneOrMany;
 use laguna_base::settings::dataset::{OnBadRow, OnNewColumn, SourceSettings};
 use laguna_base::{Error, ErrorKind, Result};
 use laguna_check::great_expectations::SuiteFile;
-use laguna_check::{CheckSpec, Collector, FailingRow, Keep, RowFinder, Suite, Verdict, explain, row_values};
-use laguna_ingest::{InputFile, ORIGINAL_NAME, Piece, ReadOptions, Sink, read};
+use laguna_check::{
+    CheckSpec, Collector, FailingRow, Keep, RowFinder, Suite, Verdict, explain, row_values, texts_of_dates,
+    written_as,
+};
+use laguna_ingest::{InputFile, Layout, Piece, ReadOptions, Sink, read_laid_out};
 use laguna_model::build::Looked;
 
 use super::numbering::Numbering;
@@ -39,18 +42,28 @@ pub(super) fn in_command(error: Error) -> Error {
     if error.kind() != ErrorKind::Failed {
         return error;
     }
-    let hint = error.hint_text().map(str::to_string);
-    let plain = Error::project(error.message().to_string());
+    // What helps a source of a project is no help here, and nothing was to land.
+    let (message, encoding) = match error.message().split_once("; `csv: {encoding") {
+        Some((message, _)) => (message, true),
+        None => (error.message(), false),
+    };
+    let plain = Error::project(message);
     let plain = match error.location() {
         Some(place) => plain.at_location(place.clone()),
         None => plain,
     };
-    let plain = match hint {
-        // What helps a source of a project is no help here.
-        Some(hint) if !hint.contains("on_bad_row") => plain.hint(hint),
-        _ => plain,
+    let plain = match error.hint_text().map(|hint| hint.trim_end_matches("; nothing of this batch has landed")) {
+        _ if encoding => plain.hint("`laguna check FILE` reads UTF-8: convert the file, as with iconv"),
+        Some(hint) if hint.contains("on_bad_row") => plain.hint(
+            "`laguna check FILE` judges whole files: mend the row, or land the files in a project that sets such rows aside",
+        ),
+        Some(hint) => plain.hint(hint.trim_end_matches(" nothing of this batch has landed")),
+        None => plain,
     };
-    plain.caused_by(error)
+    match error.causes() {
+        causes if causes.is_empty() => plain,
+        causes => plain.caused_by(causes.join(": ")),
+    }
 }
 
 /// Files that are read as one table.
@@ -65,18 +78,33 @@ pub(super) struct Files {
 pub(super) struct Columns {
     /// As they are read.
     pub read: SchemaRef,
-    /// As the files call them, with those that hold no value at all: numbers, as pandas has them.
+    /// As the files call them, in their order, with those that hold no value at all: numbers, as pandas has them.
     pub named: SchemaRef,
+    /// Where each of those is read; nowhere when it holds nothing.
+    places: Vec<Option<usize>>,
+    dates: Dates,
 }
 
+/// Columns of dates that are read as texts, as the files call them, and what they would be else.
+pub(super) type Dates = BTreeMap<String, DataType>;
+
 impl Columns {
-    pub fn new(schema: &SchemaRef, untyped: &[String]) -> Columns {
-        let named = schema.fields().iter().map(|field| {
-            let name = field.metadata().get(ORIGINAL_NAME).unwrap_or(field.name());
-            Field::new(name, field.data_type().clone(), true)
+    pub fn new(layout: &Layout, dates: &Dates) -> Columns {
+        let named = layout.columns.iter().map(|column| {
+            let data_type = column.place.map_or(&DataType::Float64, |at| layout.schema.field(at).data_type());
+            let field = Field::new(&column.name, data_type.clone(), true);
+            match (dates.get(&column.name).filter(|_| data_type == &DataType::Utf8), &column.source) {
+                (Some(dates), _) => texts_of_dates(field, dates),
+                (None, Some(source)) => written_as(field, source),
+                (None, None) => field,
+            }
         });
-        let empty = untyped.iter().map(|name| Field::new(name, DataType::Float64, true));
-        Columns { read: schema.clone(), named: Arc::new(Schema::new(named.chain(empty).collect::<Vec<_>>())) }
+        Columns {
+            read: layout.schema.clone(),
+            named: Arc::new(Schema::new(named.collect::<Vec<_>>())),
+            places: layout.columns.iter().map(|column| column.place).collect(),
+            dates: dates.clone(),
+        }
     }
 
     /// The types that a pass settled on: in a second one no value can change them on the way.
@@ -87,19 +115,29 @@ impl Columns {
     /// A batch that was read, with the files' names.
     pub fn name(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
-        let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
-        for field in &self.named.fields()[columns.len()..] {
-            columns.push(arrow::array::new_null_array(field.data_type(), rows));
-        }
+        let placed = self.places.iter().zip(self.named.fields());
+        let columns: Vec<ArrayRef> = placed
+            .map(|(place, field)| match place {
+                Some(at) => batch.column(*at).clone(),
+                None => arrow::array::new_null_array(field.data_type(), rows),
+            })
+            .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.named.clone(), columns, &options)
             .map_err(|error| Error::internal("a batch does not fit its columns").caused_by(error))
     }
 }
 
+/// The words that pandas reads as missing values.
+const NULLS: [&str; 18] = [
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+];
+
 impl Files {
     pub(super) fn find(dir: &Path, patterns: &[String]) -> Result<Files> {
-        let source = SourceSettings { files: OneOrMany(patterns.to_vec()), ..SourceSettings::default() };
+        let mut source = SourceSettings { files: OneOrMany(patterns.to_vec()), ..SourceSettings::default() };
+        source.csv.nulls = Some(NULLS.map(str::to_string).to_vec());
         let found = laguna_ingest::discover(dir, &source)?;
         if let Some(pattern) = found.unmatched.first() {
             return Err(Error::project(format!("no file matches `{pattern}`"))
@@ -137,15 +175,17 @@ impl Files {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let parallel = if checks.iter().any(in_order) { 1 } else { cores };
         let keep = Keep { row_numbers: true, ..telling.keep };
-        let texts = if self.files.iter().all(is_text) { texts_of(checks) } else { BTreeSet::new() };
-        let mut declared = BTreeMap::new();
+        let texts = self.files.iter().all(is_text);
+        let (mut declared, mut known) = (BTreeMap::new(), Dates::new());
         let (columns, suite, mut collector, mut numbering, bytes) = loop {
             let options = self.options(only.clone(), declared.clone(), parallel);
             let mut compiled = None;
-            let mut dates: Vec<String> = Vec::new();
-            let open = |schema: &SchemaRef, untyped: &[String]| {
-                let columns = Columns::new(schema, untyped);
-                dates = dates_among(&columns.named, &texts);
+            let mut dates = Dates::new();
+            let open = |layout: &Layout| {
+                let columns = Columns::new(layout, &known);
+                if texts {
+                    dates = dates_among(&columns.named, checks);
+                }
                 if !dates.is_empty() {
                     return Err(Error::interrupted());
                 }
@@ -161,10 +201,11 @@ impl Files {
             };
             let bytes = AtomicU64::new(0);
             let count = |read| bytes.store(read, Ordering::Relaxed);
-            let done = read(&self.files, &options, open, &count).await;
+            let done = read_laid_out(&self.files, &options, open, &count).await;
             if !dates.is_empty() {
                 // Checks of text look at dates as they stand in the file, as pandas reads them.
-                declared.extend(dates.into_iter().map(|name| (name, DataType::Utf8)));
+                declared.extend(dates.keys().map(|name| (name.clone(), DataType::Utf8)));
+                known.extend(dates);
                 continue;
             }
             let outcome = done?;
@@ -231,12 +272,12 @@ impl Again {
         let mut options = self.files.options(self.only.clone(), self.columns.types(), 1);
         options.rows = Some(Arc::new(places));
         let shown = Arc::new(Mutex::new(collector));
-        let open = |schema: &SchemaRef, untyped: &[String]| {
-            Ok(vec![Shower { shown: shown.clone(), columns: Columns::new(schema, untyped) }])
+        let open = |layout: &Layout| {
+            Ok(vec![Shower { shown: shown.clone(), columns: Columns::new(layout, &self.columns.dates) }])
         };
         let bytes = AtomicU64::new(0);
-        let outcome =
-            read(&self.files.files, &options, open, &|read| bytes.store(read, Ordering::Relaxed)).await?;
+        let count = |read| bytes.store(read, Ordering::Relaxed);
+        let outcome = read_laid_out(&self.files.files, &options, open, &count).await?;
         self.bytes += bytes.into_inner();
         drop(outcome);
         let panicked = || Error::internal("a reader of files panicked");
@@ -254,11 +295,11 @@ impl Again {
         let mut options = self.files.options(None, self.columns.types(), 1);
         options.rows = known.map(Arc::new);
         let found = Arc::new(Mutex::new(Found { finder, rows: Vec::new() }));
-        let open = |schema: &SchemaRef, untyped: &[String]| {
-            let columns = Columns::new(schema, untyped);
+        let open = |layout: &Layout| {
+            let columns = Columns::new(layout, &self.columns.dates);
             Ok(vec![Finder { found: found.clone(), columns, checks: checks.to_vec() }])
         };
-        let done = read(&self.files.files, &options, open, &|_| {}).await;
+        let done = read_laid_out(&self.files.files, &options, open, &|_| {}).await;
         match done {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -361,22 +402,48 @@ fn is_text(file: &InputFile) -> bool {
     ![".parquet", ".pq", ".avro"].iter().any(|end| path.ends_with(end))
 }
 
-/// Columns that some check looks at as text.
-fn texts_of(checks: &[CheckSpec]) -> BTreeSet<String> {
-    let words =
-        ["regex", "like_pattern", "strftime", "dateutil", "json", "value_lengths", "of_type", "type_list"];
-    let of_text = |check: &&CheckSpec| {
-        let set = check.kwargs().get("value_set").and_then(|set| set.get(0).cloned());
-        words.iter().any(|word| check.name().contains(word)) || set.is_some_and(|value| value.is_string())
-    };
-    checks.iter().filter(of_text).flat_map(CheckSpec::columns).collect()
+/// Checks that see the same in a date and in its text, or that read texts as dates by themselves.
+const DATED: [&str; 14] = [
+    "expect_column_to_exist",
+    "expect_column_values_to_be_between",
+    "expect_column_min_to_be_between",
+    "expect_column_max_to_be_between",
+    "expect_column_median_to_be_between",
+    "expect_column_values_to_be_increasing",
+    "expect_column_values_to_be_decreasing",
+    "expect_column_values_to_be_null",
+    "expect_column_values_to_not_be_null",
+    "expect_column_values_to_be_unique",
+    "expect_compound_columns_to_be_unique",
+    "expect_column_unique_value_count_to_be_between",
+    "expect_column_proportion_of_unique_values_to_be_between",
+    "expect_column_proportion_of_non_null_values_to_be_between",
+];
+
+/// Whether a check looks at a column as text, as pandas reads all dates of text files.
+fn wants_text(check: &CheckSpec, column: &str) -> bool {
+    let own = !DATED.contains(&check.name()) && check.columns().iter().any(|name| name == column);
+    own || match check.kwargs().get("row_condition") {
+        None | Some(serde_json::Value::Null) => false,
+        Some(serde_json::Value::String(condition)) => condition.contains(column),
+        Some(condition) => {
+            columns_in(condition).is_none_or(|columns| columns.iter().any(|name| name == column))
+        }
+    }
 }
 
-fn dates_among(schema: &SchemaRef, names: &BTreeSet<String>) -> Vec<String> {
+/// The columns of dates that some check looks at as text.
+fn dates_among(schema: &SchemaRef, checks: &[CheckSpec]) -> Dates {
     let is_date = |field: &Field| matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(..));
-    let dates = schema.fields().iter().filter(|field| is_date(field) && names.contains(field.name()));
-    dates.map(|field| field.name().clone()).collect()
+    let dates = schema
+        .fields()
+        .iter()
+        .filter(|field| is_date(field) && checks.iter().any(|check| wants_text(check, field.name())));
+    dates.map(|field| (field.name().clone(), field.data_type().clone())).collect()
 }
+
+/// Checks that look at the names of columns only.
+const NAMED: [&str; 2] = ["expect_column_to_exist", "expect_table_columns_to_match_ordered_list"];
 
 /// The columns that `checks` look at; `None` when that cannot be told from their arguments.
 fn columns_of(checks: &[CheckSpec]) -> Option<BTreeSet<String>> {
@@ -385,7 +452,10 @@ fn columns_of(checks: &[CheckSpec]) -> Option<BTreeSet<String>> {
         if check.name().contains("rows_query") || check.name().contains("query") || check.short() == "sql" {
             return None;
         }
-        columns.extend(check.columns());
+        // Whether columns are there says nothing about their values.
+        if !NAMED.contains(&check.name()) {
+            columns.extend(check.columns());
+        }
         let kwargs = check.kwargs();
         for key in ["column_A", "column_B"] {
             columns.extend(kwargs.get(key).and_then(|name| name.as_str()).map(str::to_string));

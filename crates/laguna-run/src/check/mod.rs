@@ -143,10 +143,11 @@ pub fn load_suite(
     parameters: &BTreeMap<String, Value>,
 ) -> Result<SuiteFile> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        laguna_base::Error::project("the suite cannot be read")
-            .at(shown, 0, 0)
-            .hint("name a file with --suite: Great Expectations keeps them in gx/expectations")
-            .caused_by(error)
+        let hint = match error.kind() {
+            std::io::ErrorKind::InvalidData => "a suite is JSON in UTF-8: convert the file, as with iconv",
+            _ => "name a file with --suite: Great Expectations keeps them in gx/expectations",
+        };
+        laguna_base::Error::project("the suite cannot be read").at(shown, 0, 0).hint(hint).caused_by(error)
     })?;
     read_suite(&text, shown, parameters, SystemClock.now())
 }

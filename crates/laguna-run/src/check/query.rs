@@ -16,7 +16,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use laguna_base::{Error, Result};
-use laguna_ingest::{InputFile, Piece, ReadOptions, Sink, read};
+use laguna_ingest::{InputFile, Layout, Piece, ReadOptions, Sink, read_laid_out};
 use tokio::sync::mpsc::Sender;
 
 use super::files::Columns;
@@ -64,11 +64,11 @@ impl PartitionStream for Source {
         let rows = builder.tx();
         let (files, options, columns) = (self.files.clone(), self.options.clone(), self.columns.clone());
         builder.spawn(async move {
-            let open = |_: &SchemaRef, _: &[String]| {
+            let open = |_: &Layout| {
                 let sink = || Forward { rows: rows.clone(), columns: columns.clone() };
                 Ok((0..options.parallel.max(1)).map(|_| sink()).collect())
             };
-            match read(&files, &options, open, &|_| {}).await {
+            match read_laid_out(&files, &options, open, &|_| {}).await {
                 Ok(_) => Ok(()),
                 // Nobody listens any more: the query has what it needs.
                 Err(_) if rows.is_closed() => Ok(()),

@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::StreamExt;
 use laguna_base::{Error, Result, TableName};
 use laguna_check::Profile;
-use laguna_ingest::{Piece, Sink, read};
+use laguna_ingest::{Layout, Piece, Sink, read_laid_out};
 use laguna_query::{Engine, LakeTables};
 use laguna_store::types;
 
-use super::files::{Columns, Files};
+use super::files::{Columns, Dates, Files};
 
 /// Profiles a released table.
 pub async fn profile_table(engine: &Engine, tables: Arc<LakeTables>, table: &TableName) -> Result<Profile> {
@@ -44,12 +43,13 @@ pub async fn profile_files(dir: &Path, patterns: &[String]) -> Result<Profile> {
     let files = Files::find(dir, patterns)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let options = files.options(None, Default::default(), cores);
-    let open = |schema: &SchemaRef, untyped: &[String]| {
-        let columns = Columns::new(schema, untyped);
+    let open = |layout: &Layout| {
+        let columns = Columns::new(layout, &Dates::new());
         let look = || Look { profile: Profile::new(&columns.named), columns: columns.clone() };
         Ok((0..cores).map(|_| look()).collect())
     };
-    let outcome = read(files.list(), &options, open, &|_| {}).await.map_err(super::files::in_command)?;
+    let outcome =
+        read_laid_out(files.list(), &options, open, &|_| {}).await.map_err(super::files::in_command)?;
     let mut sinks = outcome.sinks.into_iter();
     let Some(mut all) = sinks.next().map(|sink| sink.profile) else {
         return Err(Error::internal("nothing was read"));

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::kit::Project;
 
+mod differences;
+
 const ROWS: &str = "id,v,c\n1,10,a\n2,20,b\n2,,b\n3,70,zz\n4,70,q\n";
 
 /// A folder with a file, and a suite of which some expectations hold.

@@ -286,8 +286,8 @@ impl<'a> Reader<'a> {
         mut push: impl FnMut(Option<V>),
     ) -> Result<(), Stop> {
         let quote = self.block.dialect.quote;
-        // The usual words for null are no value of any type but binary: parsing first is faster.
-        let nulls_first = self.block.nulls.chosen || *to.data_type == DataType::Binary;
+        // Words for null that are no value of any type but binary can wait: parsing first is faster.
+        let nulls_first = self.block.nulls.come_first(to.trust.strict) || *to.data_type == DataType::Binary;
         for row in 0..self.index.rows() {
             let field = self.field(row);
             if let Some(value) = parse(field)
