@@ -373,6 +373,12 @@ impl Rewriter<'_> {
                 Some(sql(&format!("pg_at_time_zone({timestamp}, {time_zone})")))
             }
             Expr::TypedString(typed) => casts::typed(typed),
+            Expr::Case { operand: None, conditions, .. } => {
+                for when in conditions.iter_mut().filter(|when| is_of_no_type(&when.condition)) {
+                    when.result = select::nothing_like(&when.result);
+                }
+                None
+            }
             Expr::Interval(interval) => casts::span(&constant(&interval.value)?),
             Expr::Cast { expr: inner, data_type, .. } => self.cast(inner, data_type),
             Expr::Function(function) => self.function(function),
@@ -423,6 +429,21 @@ impl Rewriter<'_> {
 
 fn names_oid(expr: &Expr) -> bool {
     matches!(expr, Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|part| part.value.eq_ignore_ascii_case("oid")))
+}
+
+/// Whether a condition asks for kinds of types that the catalog has none of: composites, domains, enums, ranges.
+fn is_of_no_type(condition: &Expr) -> bool {
+    let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = condition else { return false };
+    let column = match left.as_ref() {
+        Expr::Identifier(ident) => ident,
+        Expr::CompoundIdentifier(parts) => match parts.last() {
+            Some(ident) => ident,
+            None => return false,
+        },
+        _ => return false,
+    };
+    column.value.eq_ignore_ascii_case("typtype")
+        && constant(right).is_some_and(|kind| ["c", "d", "e", "m", "r"].contains(&kind.as_str()))
 }
 
 /// Columns that name a function of the catalog; 0 is none.

@@ -41,15 +41,20 @@ pub(in crate::postgres) fn lists(statement: &Statement) -> Vec<usize> {
     lists
 }
 
+/// The number of a placeholder, which may be cast to a list.
+fn list(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Cast { expr, .. } => placeholder(expr),
+        Expr::Nested(inner) => list(inner),
+        expr => placeholder(expr),
+    }
+}
+
 /// What is looked for in a parameter, its number, and whether it is to be found there.
 fn among(expr: &Expr) -> Option<(&Expr, usize, bool)> {
     match expr {
-        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-            Some((left, placeholder(right)?, true))
-        }
-        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
-            Some((left, placeholder(right)?, false))
-        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => Some((left, list(right)?, true)),
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => Some((left, list(right)?, false)),
         _ => None,
     }
 }

@@ -63,6 +63,17 @@ pub(super) fn array_of(query: &Query) -> Expr {
     }
 }
 
+/// A null of the type of a subquery that is never asked: the oids or names of something, or one oid.
+pub(super) fn nothing_like(result: &Expr) -> Expr {
+    let Expr::Subquery(query) = result else { return result.clone() };
+    let written = query.to_string().to_lowercase();
+    sql(match (written.contains("array_agg("), written.contains("::text")) {
+        (true, true) => "CAST(NULL AS TEXT[])",
+        (true, false) => "CAST(NULL AS OID[])",
+        _ => "CAST(NULL AS OID)",
+    })
+}
+
 /// A subquery that stands for one value: the engine wants to see that it is one.
 pub(super) fn subquery(query: &mut Query) -> Option<Expr> {
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
