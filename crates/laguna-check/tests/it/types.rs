@@ -20,7 +20,7 @@ async fn verdicts(rows: &RecordBatch, checks: &[(&str, Value)]) -> Vec<Verdict> 
     let specs: Vec<CheckSpec> =
         checks.iter().map(|(kind, kwargs)| CheckSpec::new(kind, kwargs).unwrap()).collect();
     let suite = Suite::compile_each(&specs, &rows.schema());
-    run_suite(&suite, &rows.schema(), &[rows.clone()], &[]).await.unwrap()
+    run_suite(&suite, &rows.schema(), std::slice::from_ref(rows), &[]).await.unwrap()
 }
 
 async fn verdict(rows: &RecordBatch, kind: &str, kwargs: Value) -> Verdict {

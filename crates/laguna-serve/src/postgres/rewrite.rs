@@ -239,10 +239,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, args: Some(_), .. } = factor
-            && ["pg_show_all_settings", "pg_get_keywords"].contains(&last_name(name).as_str())
-        {
-        } else if let Some(changed) = relations::called(factor) {
+        let of_catalog = matches!(factor, TableFactor::Table { name, args: Some(_), .. }
+            if ["pg_show_all_settings", "pg_get_keywords"].contains(&last_name(name).as_str()));
+        if !of_catalog && let Some(changed) = relations::called(factor) {
             *factor = changed;
             return ControlFlow::Continue(());
         }

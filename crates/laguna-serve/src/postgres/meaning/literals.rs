@@ -48,11 +48,13 @@ impl ExprPlanner for Operators {
                 return Ok(scaled(left, by, &of_left));
             }
             // A sum of `bigint` is `numeric` in PostgreSQL, and so is what it is divided by or divides.
-            BinaryOperator::Divide if of_left.is_integer() && of_right.is_integer() => {
-                if is_sum(&left, schema) || is_sum(&right, schema) {
-                    let (left, right) = (cast(left, DataType::Float64), cast(right, DataType::Float64));
-                    return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
-                }
+            BinaryOperator::Divide
+                if of_left.is_integer()
+                    && of_right.is_integer()
+                    && (is_sum(&left, schema) || is_sum(&right, schema)) =>
+            {
+                let (left, right) = (cast(left, DataType::Float64), cast(right, DataType::Float64));
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
             }
             _ => {}
         }

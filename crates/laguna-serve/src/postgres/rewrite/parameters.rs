@@ -142,7 +142,7 @@ impl Places {
         }
     }
 
-    fn arguments(&mut self, name: &str, arguments: &[&Expr]) {
+    fn arguments(&mut self, name: &str, arguments: &[Expr]) {
         let places: &[(usize, u32)] = match name {
             "left" | "right" | "repeat" | "round" | "trunc" | "lag" | "lead" | "nth_value" | "lpad"
             | "rpad" => &[(1, types::INT4)],
@@ -229,20 +229,11 @@ impl Visitor for Places {
             Expr::Function(function) => {
                 if let FunctionArguments::List(list) = &function.args {
                     let argument = |argument: &'_ FunctionArg| match argument {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(_)) => true,
-                        _ => false,
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+                        _ => None,
                     };
-                    if list.args.iter().all(argument) {
-                        let arguments: Vec<&Expr> = list
-                            .args
-                            .iter()
-                            .filter_map(|argument| match argument {
-                                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-                                _ => None,
-                            })
-                            .collect();
-                        self.arguments(&last_name(&function.name), &arguments);
-                    }
+                    let arguments: Option<Vec<Expr>> = list.args.iter().map(argument).collect();
+                    self.arguments(&last_name(&function.name), &arguments.unwrap_or_default());
                 }
             }
             _ => {}
