@@ -228,9 +228,13 @@ fn suite(args: &CheckArgs) -> Result<Option<SuiteFile>> {
 fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Value>> {
     let mut values = BTreeMap::new();
     for pair in pairs {
-        let (name, text) = pair.split_once('=').ok_or_else(|| {
-            Error::project(format!("`--param {pair}` has no value")).hint("write it as --param max_delay=600")
-        })?;
+        let hint = "write it as --param max_delay=600";
+        let (name, text) = pair
+            .split_once('=')
+            .ok_or_else(|| Error::project(format!("`--param {pair}` has no value")).hint(hint))?;
+        if name.trim().is_empty() {
+            return Err(Error::project(format!("`--param {pair}` names no parameter")).hint(hint));
+        }
         let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
         values.insert(name.trim().to_string(), value);
     }

@@ -131,6 +131,10 @@ fn parameters_are_given_on_the_command_line() {
     folder.fails(1, &["check", "data.csv", "--suite", "p.json", "--param", "rows=6"]);
     let said = folder.fails(2, &["check", "data.csv", "--suite", "p.json"]);
     assert!(said.contains("p.json:1") && said.contains("rows"), "{said}");
+    for (wrong, says) in [("=5", "names no parameter"), ("rows", "has no value")] {
+        let said = folder.fails(2, &["check", "data.csv", "--suite", "p.json", "--param", wrong]);
+        assert!(said.contains(says), "{said}");
+    }
 }
 
 #[test]
