@@ -468,35 +468,29 @@ fn iso_interval(value: IntervalMonthDayNano, out: &mut BytesMut) {
     let micros = value.nanoseconds / 1000;
     let (hours, minutes) = (micros / 3_600_000_000, micros / 60_000_000 % 60);
     let rest = micros % 60_000_000;
-    let start = out.len();
-    out.put_u8(b'P');
-    let mut part = |count: i64, unit: &str| {
+    let part = |out: &mut BytesMut, count: i64, unit: &str| {
         if count != 0 {
             let _ = write!(out, "{count}{unit}");
         }
     };
-    part(i64::from(value.months / 12), "Y");
-    part(i64::from(value.months % 12), "M");
-    part(i64::from(value.days), "D");
+    if (value.months, value.days, micros) == (0, 0, 0) {
+        return out.put_slice(b"PT0S");
+    }
+    out.put_u8(b'P');
+    part(out, i64::from(value.months / 12), "Y");
+    part(out, i64::from(value.months % 12), "M");
+    part(out, i64::from(value.days), "D");
     if micros != 0 {
         out.put_u8(b'T');
     }
-    let mut part = |count: i64, unit: &str| {
-        if count != 0 {
-            let _ = write!(out, "{count}{unit}");
-        }
-    };
-    part(hours, "H");
-    part(minutes, "M");
+    part(out, hours, "H");
+    part(out, minutes, "M");
     if rest % 1_000_000 == 0 {
-        part(rest / 1_000_000, "S");
+        part(out, rest / 1_000_000, "S");
     } else {
         let sign = if rest < 0 { "-" } else { "" };
         let digits = format!("{:06}", rest.abs() % 1_000_000);
         let _ = write!(out, "{sign}{}.{}S", rest.abs() / 1_000_000, digits.trim_end_matches('0'));
-    }
-    if out.len() == start + 1 {
-        out.put_slice(b"T0S");
     }
 }
 

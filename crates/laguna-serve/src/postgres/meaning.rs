@@ -13,6 +13,7 @@ mod to_char;
 mod zones;
 
 pub(super) use literals::{interval_in_words, with_seconds};
+pub(super) use zones::zone;
 
 /// Functions that stand for what PostgreSQL means; [`super::rewrite`] calls them.
 pub(super) fn functions() -> Vec<ScalarUDF> {

@@ -1,5 +1,5 @@
-//! Statements in PostgreSQL's words made statements of the engine: what asks the catalog, the session or for PostgreSQL's
-//! formats of times. All others are handed on as they were written.
+//! Statements in PostgreSQL's words made statements of the engine: what asks the catalog or the session, and what means
+//! something else to the engine. All others are handed on as they were written.
 
 use std::ops::ControlFlow;
 
@@ -191,6 +191,14 @@ fn sql(written: &str) -> Expr {
 
 fn last_name(name: &ObjectName) -> String {
     name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase()).unwrap_or_default()
+}
+
+/// The expression of an argument without a name.
+fn unnamed(argument: &FunctionArg) -> Option<&Expr> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    }
 }
 
 fn is_system(name: &ObjectName) -> bool {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use laguna_base::{Error, Result, suggest};
 
+use super::meaning;
+
 /// Where unqualified names are looked for when nothing else is said: the most refined first.
 pub(super) const SEARCH_PATH: &str = "enhanced, sanitized, latest, raw, system";
 /// The PostgreSQL that clients may expect.
@@ -248,9 +250,10 @@ fn checked(name: &str, value: &str) -> Result<String> {
                 "UTC" | "GMT" | "Z" | "ZULU" | "DEFAULT" | "LOCAL" | "0" => "UTC".to_string(),
                 _ => offset.unwrap_or_else(|| plain.to_string()),
             };
-            let mut zones = chrono_tz::TZ_VARIANTS.iter();
-            let zone = zones.find(|zone| zone.name().eq_ignore_ascii_case(&name));
-            zone.ok_or_else(|| invalid("write it as Europe/Berlin or UTC"))?.name().to_string()
+            meaning::zone(&name)
+                .ok_or_else(|| invalid("write it as Europe/Berlin or UTC"))?
+                .name()
+                .to_string()
         }
         "DateStyle" => {
             let upper = value.to_uppercase();

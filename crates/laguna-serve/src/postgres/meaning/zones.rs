@@ -25,7 +25,7 @@ pub(super) fn at_time_zone() -> ScalarUDF {
 }
 
 /// The zone of this name, however it is written.
-pub(super) fn zone(name: &str) -> Option<Tz> {
+pub(in crate::postgres) fn zone(name: &str) -> Option<Tz> {
     let name = name.trim();
     name.parse().ok().or_else(|| {
         let mut zones = chrono_tz::TZ_VARIANTS.iter();

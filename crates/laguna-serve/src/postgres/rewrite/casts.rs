@@ -106,24 +106,24 @@ fn meant(inner: &Expr, data_type: &DataType) -> Option<Expr> {
             let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
             digits.then(|| sql(&format!("decode('{hex}', 'hex')")))
         }
-        DataType::Timestamp(..) | DataType::Datetime(_) => timed(&written, data_type),
-        DataType::Date => day(&written),
         DataType::Interval { .. } => span(&written),
-        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("timestamptz") => {
-            timed(&written, data_type)
-        }
-        _ => None,
+        data_type => in_time(&written, data_type),
     }
 }
 
 /// `TIMESTAMP '…'` and `DATE '…'`.
 pub(super) fn typed(typed: &TypedString) -> Option<Expr> {
     let Value::SingleQuotedString(written) = &typed.value.value else { return None };
-    match &typed.data_type {
-        DataType::Timestamp(..) | DataType::Datetime(_) => timed(written, &typed.data_type),
+    in_time(written, &typed.data_type)
+}
+
+/// A text as a time of this type, where the engine does not read it so; `None` also for other types.
+fn in_time(written: &str, data_type: &DataType) -> Option<Expr> {
+    match data_type {
+        DataType::Timestamp(..) | DataType::Datetime(_) => timed(written, data_type),
         DataType::Date => day(written),
         DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("timestamptz") => {
-            timed(written, &typed.data_type)
+            timed(written, data_type)
         }
         _ => None,
     }

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::*;
 
 use super::select::array_of;
-use super::{Rewriter, catalog, constant, is_system, last_name, number, sql, text};
+use super::{Rewriter, catalog, constant, is_system, last_name, number, sql, text, unnamed};
 use crate::postgres::variables::VERSION;
 
 impl Rewriter<'_> {
@@ -13,14 +13,7 @@ impl Rewriter<'_> {
             function.name = ObjectName::from(vec![Ident::new(name.clone())]);
         }
         let arguments: Vec<Expr> = match &function.args {
-            FunctionArguments::List(list) => list
-                .args
-                .iter()
-                .filter_map(|argument| match argument {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-                    _ => None,
-                })
-                .collect(),
+            FunctionArguments::List(list) => list.args.iter().filter_map(unnamed).cloned().collect(),
             FunctionArguments::Subquery(query) if name == "array" => return Some(array_of(query)),
             _ => Vec::new(),
         };

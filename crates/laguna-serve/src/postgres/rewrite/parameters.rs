@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::*;
 
-use super::{catalog, last_name, sql, text};
+use super::{catalog, last_name, sql, text, unnamed};
 use crate::postgres::types;
 
 const FLOAT8: u32 = 701;
@@ -142,7 +142,7 @@ impl Places {
         }
     }
 
-    fn arguments(&mut self, name: &str, arguments: &[Expr]) {
+    fn arguments(&mut self, name: &str, arguments: &[&Expr]) {
         let places: &[(usize, u32)] = match name {
             "left" | "right" | "repeat" | "round" | "trunc" | "lag" | "lead" | "nth_value" | "lpad"
             | "rpad" => &[(1, types::INT4)],
@@ -228,11 +228,7 @@ impl Visitor for Places {
             }
             Expr::Function(function) => {
                 if let FunctionArguments::List(list) = &function.args {
-                    let argument = |argument: &'_ FunctionArg| match argument {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-                        _ => None,
-                    };
-                    let arguments: Option<Vec<Expr>> = list.args.iter().map(argument).collect();
+                    let arguments: Option<Vec<&Expr>> = list.args.iter().map(unnamed).collect();
                     self.arguments(&last_name(&function.name), &arguments.unwrap_or_default());
                 }
             }
@@ -245,11 +241,7 @@ impl Visitor for Places {
         if let TableFactor::Table { name, args: Some(args), .. } = factor
             && last_name(name) == "generate_series"
         {
-            for argument in &args.args {
-                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument {
-                    self.is(expr, types::INT8);
-                }
-            }
+            args.args.iter().filter_map(unnamed).for_each(|expr| self.is(expr, types::INT8));
         }
         ControlFlow::Continue(())
     }

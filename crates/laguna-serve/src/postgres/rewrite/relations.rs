@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::*;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::{constant, is_system, last_name, sql};
+use super::{constant, is_system, last_name, sql, unnamed};
 
 /// Table functions of the engine; every other function stands for one row of what it answers.
 const ENGINE: [&str; 2] = ["generate_series", "range"];
@@ -72,7 +72,7 @@ fn derived(call: &str, function: &str, alias: Option<&TableAlias>) -> Option<Tab
 
 /// Whether an argument is written out, as the engine's table functions need it.
 fn is_plain(argument: &FunctionArg) -> bool {
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else { return false };
+    let Some(expr) = unnamed(argument) else { return false };
     match expr {
         Expr::Value(value) => !matches!(value.value, Value::Placeholder(_)),
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => {
