@@ -141,7 +141,7 @@ fn psql_describes_reads_and_copies() {
 
 /// Statements whose words mean something else to the engine, and what PostgreSQL 15 answers; it gives quotients and variances
 /// more digits, and has more databases.
-const MEANT: [(&str, &str); 58] = [
+const MEANT: [(&str, &str); 59] = [
     ("select 2.7::int, -2.7::bigint, 2::int, '7'::int", "3|-3|2|7"),
     ("select avg(id)::int, sum(amount)::int, (sum(amount) / 3)::int from orders", "2|25|8"),
     ("select sum(id) / count(*), sum(id) / 4 from orders where id < 3", "1.5|0.75"),
@@ -153,6 +153,10 @@ const MEANT: [(&str, &str); 58] = [
     ("select count(*) from orders where customer <> all('{c1}')", "1"),
     ("select '\\x414243'::bytea", "\\x414243"),
     ("select timestamptz '2013-01-01 12:00:00+00' at time zone 'America/New_York'", "2013-01-01 07:00:00"),
+    (
+        "select t at time zone z from (values (timestamptz '2013-07-01 12:00:00+00', 'UTC'), (timestamptz '2013-07-01 12:00:00+00', 'Asia/Tokyo')) v(t, z) order by z",
+        "2013-07-01 21:00:00\n2013-07-01 12:00:00",
+    ),
     ("select timestamp '2013-07-01 12:00:00' at time zone 'america/new_york'", "2013-07-01 16:00:00+00"),
     ("select date_trunc('day', created_at, 'Asia/Tokyo') from orders limit 1", "2025-12-31 15:00:00+00"),
     (

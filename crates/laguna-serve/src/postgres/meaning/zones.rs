@@ -1,6 +1,5 @@
 //! `AT TIME ZONE`: an instant as the clocks of a zone show it, and what they show as an instant.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
@@ -48,29 +47,40 @@ impl ScalarUDFImpl for AtTimeZone {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let names = args.args[1].to_array(1)?;
-        let names = arrow::compute::cast(&names, &DataType::Utf8)?;
-        let name = names.as_string::<i32>();
-        if name.is_empty() || name.is_null(0) {
-            return exec_err!("a time zone must be a text");
-        }
-        let Some(zone) = zone(name.value(0)) else {
-            return exec_err!("time zone \"{}\" not recognized", name.value(0));
-        };
-        let times = args.args[0].to_array(args.number_rows)?;
+        let rows = args.number_rows;
+        let names = arrow::compute::cast(&args.args[1].to_array(rows)?, &DataType::Utf8)?;
+        let names = names.as_string::<i32>();
+        let times = args.args[0].to_array(rows)?;
         let shown = matches!(times.data_type(), DataType::Timestamp(_, None));
         let micros = DataType::Timestamp(TimeUnit::Microsecond, (!shown).then(|| "UTC".into()));
         let times = arrow::compute::cast(&times, &micros)?;
-        let last = Cell::new((i64::MIN, 0));
-        let moved: PrimitiveArray<TimestampMicrosecondType> =
-            times.as_primitive::<TimestampMicrosecondType>().unary(|micros| {
-                let quarter = micros.div_euclid(QUARTER * SECOND);
-                if last.get().0 != quarter {
-                    last.set((quarter, offset(zone, quarter * QUARTER, shown)));
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        // Neighbours mostly have the same zone and quarter.
+        let (mut known, mut last) = (None, (i64::MIN, 0));
+        let mut move_one = |row: usize| -> Result<Option<i64>> {
+            if times.is_null(row) || names.is_null(row) {
+                return Ok(None);
+            }
+            let name = names.value(row);
+            let zone = match known {
+                Some((of, zone)) if of == name => zone,
+                _ => {
+                    let Some(zone) = zone(name) else {
+                        return exec_err!("time zone \"{name}\" not recognized");
+                    };
+                    (known, last) = (Some((name, zone)), (i64::MIN, 0));
+                    zone
                 }
-                let (_, ahead) = last.get();
-                if shown { micros - ahead } else { micros + ahead }
-            });
+            };
+            let micros = times.value(row);
+            let quarter = micros.div_euclid(QUARTER * SECOND);
+            if last.0 != quarter {
+                last = (quarter, offset(zone, quarter * QUARTER, shown));
+            }
+            Ok(Some(if shown { micros.saturating_sub(last.1) } else { micros.saturating_add(last.1) }))
+        };
+        let moved: PrimitiveArray<TimestampMicrosecondType> =
+            (0..rows).map(&mut move_one).collect::<Result<Vec<_>>>()?.into();
         let moved: ArrayRef = match shown {
             true => Arc::new(moved.with_timezone("UTC")),
             false => Arc::new(moved),
