@@ -128,6 +128,20 @@ impl Names {
         if let Some(around) = self.around.as_ref().filter(|around| depth == 0 && around.has(schema)) {
             return Ok(around.table(schema, table, &Listing { names: self.clone() }));
         }
+        let found = self.open_once(schema, table, depth).await?;
+        match self.around.as_ref().filter(|_| depth == 0) {
+            Some(around) => found.map(|table| around.zoned(table)).transpose().map_err(translate),
+            None => Ok(found),
+        }
+    }
+
+    /// The table as views see it too.
+    async fn open_once(
+        self: &Arc<Self>,
+        schema: &str,
+        table: &str,
+        depth: usize,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
         let key = (schema.to_string(), table.to_string());
         if let Some(known) = self.opened.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());

@@ -10,6 +10,10 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use laguna_base::{Error, suggest};
 use laguna_store::lake::is_of_storage;
 
+mod codes;
+
+use codes::unfit;
+
 /// What stands for the file in the place of an error; callers that know the file use [`in_file`].
 pub(crate) const LABEL: &str = "sql";
 
@@ -58,6 +62,10 @@ pub fn translate(error: DataFusionError) -> Error {
         DataFusionError::SchemaError(inner, _) => from_schema(&inner),
         DataFusionError::SQL(inner, _) => from_parser(*inner),
         DataFusionError::Plan(text) => from_plan(&text),
+        DataFusionError::NotImplemented(text) if text.to_lowercase().starts_with("unsupported sql type ") => {
+            let name = text.split_whitespace().last().unwrap_or_default();
+            Error::project(format!("type \"{}\" does not exist", name.trim_matches('"'))).sqlstate("42704")
+        }
         DataFusionError::NotImplemented(text) => {
             Error::project(format!("not supported: {}", clean(&text))).sqlstate("0A000")
         }
@@ -334,7 +342,7 @@ fn from_plan(text: &str) -> Error {
     if text.contains("not supported: ") && (text.starts_with("DDL") || text.starts_with("DML")) {
         return read_only();
     }
-    Error::project(clean(text))
+    codes::of_plan(text)
 }
 
 fn from_execution(text: &str) -> Error {
@@ -353,6 +361,9 @@ fn from_execution(text: &str) -> Error {
     if lower.contains("overflow") {
         return too_big(error);
     }
+    if let Some(known) = codes::of_run(text) {
+        return known;
+    }
     if ["cast", "pars", "convert", "timestamp"].iter().any(|word| lower.contains(word)) {
         return unfit(error);
     }
@@ -361,14 +372,6 @@ fn from_execution(text: &str) -> Error {
 
 fn division_by_zero() -> Error {
     Error::failed("division by zero").sqlstate("22012").hint("divide by nullif(x, 0) to get null instead")
-}
-
-/// A value that is none of its type; times have a code of their own.
-fn unfit(error: Error) -> Error {
-    let lower = error.message().to_lowercase();
-    let is_time = ["timestamp", "date", "time"].iter().any(|word| lower.contains(word));
-    let code = if is_time { "22007" } else { "22P02" };
-    error.sqlstate(code).hint("try_cast(x AS type) gives null for what does not fit")
 }
 
 fn too_big(error: Error) -> Error {

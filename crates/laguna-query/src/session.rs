@@ -230,6 +230,11 @@ pub fn volatile_functions(plan: &LogicalPlan) -> Vec<String> {
 fn state_in(names: &Arc<Names>, depth: usize) -> SessionState {
     let mut state = names.base.as_ref().clone();
     state.register_catalog_list(Arc::new(Catalog { names: names.clone(), depth }));
+    if let Some(around) = names.around.as_ref().filter(|_| depth == 0)
+        && let Err(error) = around.set_clock(&mut state)
+    {
+        tracing::warn!(%error, "a function does not follow the session's time zone");
+    }
     let options = state.config_options().clone();
     let properties = state.execution_props_mut();
     properties.mark_start_execution(options);

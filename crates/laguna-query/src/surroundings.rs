@@ -4,16 +4,19 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
+use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result as EngineResult;
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{LogicalPlanBuilder, ScalarUDF, cast, ident};
 use laguna_base::{Result, TableName, Tier};
 
-use crate::catalog::Names;
+use crate::catalog::{Names, unqualified};
 
 /// Schemas beside the lake's, as `pg_catalog`.
 pub trait Schemas: Send + Sync + fmt::Debug {
@@ -56,7 +59,9 @@ impl World {
         let mut functions: Vec<Arc<ScalarUDF>> = engine.scalar_functions().values().cloned().collect();
         functions.extend(self.functions.iter().cloned());
         let operators = self.operators.iter().chain(engine.expr_planners()).cloned().collect();
-        let config = engine.config().clone().with_information_schema(false);
+        let mut config = engine.config().clone().with_information_schema(false);
+        // As in the standard: a number that is written with a point is exact.
+        config.options_mut().sql_parser.parse_float_as_decimal = true;
         SessionStateBuilder::new_from_existing(engine.as_ref().clone())
             .with_config(config)
             .with_scalar_functions(functions)
@@ -73,9 +78,47 @@ pub struct Surroundings {
     pub world: Arc<World>,
     /// Schemas in which unqualified names are looked for, in this order.
     pub search_path: Vec<String>,
+    /// Whose clocks and calendar instants follow: where a day begins, which hour it is.
+    pub zone: Tz,
 }
 
 impl Surroundings {
+    /// Gives a session's state the zone.
+    pub(crate) fn set_clock(&self, state: &mut SessionState) -> EngineResult<()> {
+        if self.zone == Tz::UTC {
+            return Ok(());
+        }
+        state.config_mut().options_mut().execution.time_zone = Some(self.zone.name().to_string());
+        let options = state.config_options().clone();
+        let functions: Vec<_> = state.scalar_functions().values().cloned().collect();
+        for function in functions {
+            if let Some(zoned) = function.inner().with_updated_config(&options) {
+                state.register_udf(Arc::new(zoned))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `table` with its instants in the zone: the same instants, of a type that says so to what cuts and compares them.
+    pub(crate) fn zoned(&self, table: Arc<dyn TableProvider>) -> EngineResult<Arc<dyn TableProvider>> {
+        let schema = table.schema();
+        let is_instant = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+        if self.zone == Tz::UTC || !schema.fields().iter().any(|field| is_instant(field.data_type())) {
+            return Ok(table);
+        }
+        let columns = schema.fields().iter().map(|field| match field.data_type() {
+            DataType::Timestamp(unit, Some(_)) => {
+                let zoned = DataType::Timestamp(*unit, Some(self.zone.name().into()));
+                cast(ident(field.name()), zoned).alias(field.name())
+            }
+            _ => ident(field.name()),
+        });
+        let columns: Vec<_> = columns.collect();
+        let scan = LogicalPlanBuilder::scan("rows", provider_as_source(table), None)?;
+        let plan = unqualified(scan.project(columns)?.build()?)?;
+        Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+
     pub(crate) fn has(&self, schema: &str) -> bool {
         self.world.schemas.has(schema)
     }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::{Desk, Identities};
+use crate::{Desk, Identities, Tls};
 
 /// What all doors share.
 pub struct Core {
@@ -21,7 +21,7 @@ pub struct Core {
     /// Numbers about the process.
     pub metrics: Metrics,
     /// Certificate and key; `None` without TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Tls>,
     /// The project as its files are now: descriptions, owners, tags, the graph.
     pub project: watch::Receiver<Arc<Project>>,
 }

@@ -24,6 +24,7 @@ pub use door::{Core, Door};
 pub use identity::Identities;
 pub use server::Server;
 pub use settings::Settings;
+pub use tls::Tls;
 
 use std::sync::Arc;
 

@@ -2,12 +2,13 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use laguna_base::settings::serve::Door as DoorSetting;
 use laguna_base::settings::{ServeSettings, parse_bytes, parse_duration};
 use laguna_base::{Error, Result};
+
+use crate::Tls;
 
 /// What the server is started with.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ pub struct Settings {
     /// Address of each open door, by its name.
     pub doors: Vec<(&'static str, SocketAddr)>,
     /// Certificate and key.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Tls>,
     /// Bytes that all statements together may hold before they spill.
     pub memory: Option<u64>,
     /// How long a statement may run.

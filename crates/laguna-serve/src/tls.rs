@@ -8,8 +8,17 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A TLS configuration from PEM files. Protocols of the application are left to the doors.
-pub(crate) fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
+/// What the doors encrypt with.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificate, key and versions; protocols of the application are left to the doors.
+    pub config: Arc<ServerConfig>,
+    /// The file of the certificate, in PEM form: logins are bound to it.
+    pub certificate: Arc<[u8]>,
+}
+
+/// Reads PEM files.
+pub(crate) fn load(cert: &Path, key: &Path) -> Result<Tls> {
     let wrong = |what: &str, path: &Path| {
         Error::project(format!("the {what} {} cannot be read", path.display()))
             .hint("`serve: {tls: {cert: …, key: …}}` names files in PEM form")
@@ -29,5 +38,6 @@ pub(crate) fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
         .map_err(|error| {
             Error::project("the certificate and the private key do not fit together").caused_by(error)
         })?;
-    Ok(Arc::new(config))
+    let certificate = std::fs::read(cert).map_err(|error| wrong("certificate", cert).caused_by(error))?;
+    Ok(Tls { config: Arc::new(config), certificate: certificate.into() })
 }

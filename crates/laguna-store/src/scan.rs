@@ -17,7 +17,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -33,6 +33,9 @@ pub use by_file::FileScans;
 /// Columns besides those of the filters that are rather decoded for all rows than for those alone that pass: finding
 /// the rows again costs a tenth of the 22 queries of TPC-H.
 const NARROW: usize = 8;
+
+/// Values among which a filter looks for one, below which few rows pass.
+const FEW: usize = 20;
 
 mod by_file;
 mod statistics;
@@ -170,8 +173,12 @@ impl SnapshotTable {
         }
     }
 
-    /// Whether rows should be filtered before the columns that no filter reads are decoded.
-    fn is_wide(&self, projection: &[usize], filters: &[Expr]) -> bool {
+    /// Whether rows should be filtered before the columns that no filter reads are decoded: when these are many, or when
+    /// few rows will pass.
+    fn filters_first(&self, projection: &[usize], filters: &[Expr]) -> bool {
+        if filters.iter().any(looks_up) {
+            return true;
+        }
         let filtered: HashSet<&str> =
             filters.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
         let names = self.scan_schema.table_schema();
@@ -259,7 +266,7 @@ impl TableProvider for SnapshotTable {
             .collect::<DataFusionResult<Vec<_>>>()?;
 
         let groups = groups(partitioned, state.config().target_partitions());
-        let filtered = self.is_wide(&projection, filters);
+        let filtered = self.filters_first(&projection, filters);
         self.source(state, groups, projection, statistics, limit, filtered)
     }
 }
@@ -299,6 +306,20 @@ impl SnapshotTable {
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
+}
+
+/// Whether a filter looks for rows with one value of a column, or one of a few.
+fn looks_up(filter: &Expr) -> bool {
+    let (column, values) = match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (left.as_ref(), right.as_ref()) {
+            (Expr::Column(_), value @ Expr::Literal(..)) => (left.as_ref(), std::slice::from_ref(value)),
+            (value @ Expr::Literal(..), Expr::Column(_)) => (right.as_ref(), std::slice::from_ref(value)),
+            _ => return false,
+        },
+        Expr::InList(list) if !list.negated => (list.expr.as_ref(), list.list.as_slice()),
+        _ => return false,
+    };
+    matches!(column, Expr::Column(_)) && values.len() <= FEW && values.iter().all(|value| matches!(value, Expr::Literal(..)))
 }
 
 /// Cuts `files`, in their order, into at most `count` groups of about the same number of bytes.

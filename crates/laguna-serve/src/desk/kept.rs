@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Result, TableName};
 use laguna_query::{LakeTables, Moment};
@@ -31,8 +32,8 @@ pub(super) struct Question {
     user: String,
     access: u128,
     moment: String,
-    /// Schemas of unqualified names, where the protocol has such.
-    path: Option<Vec<String>>,
+    /// Schemas of unqualified names and the time zone, where the protocol has such.
+    around: Option<(Vec<String>, Tz)>,
 }
 
 impl Question {
@@ -43,7 +44,7 @@ impl Question {
             user: ask.caller.user.clone(),
             access: ask.caller.access.fingerprint(),
             moment: format!("{:?}", ask.moment),
-            path: ask.around.as_ref().map(|around| around.search_path.clone()),
+            around: ask.around.as_ref().map(|around| (around.search_path.clone(), around.zone)),
         }
     }
 }

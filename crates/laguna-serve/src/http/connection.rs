@@ -58,7 +58,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> Result<()> {
     let tls = core.tls.as_ref().map(|tls| {
-        let mut tls = rustls::ServerConfig::clone(tls);
+        let mut tls = rustls::ServerConfig::clone(&tls.config);
         tls.alpn_protocols = vec![b"h2".to_vec()];
         if speaks == Speaks::Both {
             tls.alpn_protocols.push(b"http/1.1".to_vec());

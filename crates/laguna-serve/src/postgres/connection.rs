@@ -24,7 +24,10 @@ use super::{NAME, Shared, lost, types};
 use crate::{Ask, Caller};
 
 mod command;
+mod explain;
 mod extended;
+
+use explain::explains;
 
 /// Statements and cursors that a session may hold.
 const HELD: usize = 2000;
@@ -61,6 +64,13 @@ struct Statement {
     oids: Vec<u32>,
     /// What the engine says, once it was asked.
     prepared: tokio::sync::OnceCell<crate::Prepared>,
+}
+
+impl Statement {
+    /// What is said when all its rows are sent.
+    fn tag(&self, count: usize) -> String {
+        if explains(&self.sql) { "EXPLAIN".to_string() } else { format!("SELECT {count}") }
+    }
 }
 
 /// A statement with its parameters, on its way.
@@ -225,7 +235,7 @@ impl Connection {
         let mut rows = self.start(&statement, Vec::new(), moment).await?;
         self.describe_rows(&rows.schema.clone(), &statement.headers, &[0]);
         let count = self.send(&mut rows, usize::MAX, Target::Rows(&[0])).await?;
-        complete(&mut self.wire.out, &format!("SELECT {count}"));
+        complete(&mut self.wire.out, &statement.tag(count));
         Ok(())
     }
 
@@ -284,21 +294,19 @@ impl Connection {
     }
 
     fn around(&self) -> Arc<Surroundings> {
-        Arc::new(Surroundings { world: self.shared.world.clone(), search_path: self.variables.path() })
+        Arc::new(Surroundings {
+            world: self.shared.world.clone(),
+            search_path: self.variables.path(),
+            zone: self.variables.zone(),
+        })
     }
 
     /// The statement in the engine's words.
     fn translated(&mut self, sql: &str, values: &[ScalarValue]) -> Result<String> {
         let Some(mut parsed) = rewrite::parse(sql) else { return Ok(sql.to_string()) };
-        let concerns = rewrite::concerns(sql);
-        if concerns && sql.contains('$') {
+        let before = parsed.to_string();
+        if sql.contains('$') {
             rewrite::fill_lists(&mut parsed, values);
-        }
-        if !rewrite::tell_apart(&mut parsed) && !concerns {
-            return Ok(sql.to_string());
-        }
-        if !concerns {
-            return Ok(parsed.to_string());
         }
         let texts: Vec<Option<String>> = values
             .iter()
@@ -309,11 +317,12 @@ impl Connection {
             .collect();
         rewrite::fill(&mut parsed, &texts);
         let context = Context { variables: &self.variables, user: &self.caller.user, pid: self.pid };
-        let (sql, set) = rewrite::rewrite(parsed, &context);
+        let (rewritten, set) = rewrite::rewrite(parsed, &context)?;
         for (name, value) in set {
             self.set(&name, Some(&value), false)?;
         }
-        Ok(sql)
+        // Places in errors are those of what was written.
+        Ok(if rewritten == before { sql.to_string() } else { rewritten })
     }
 
     /// Starts a statement.
@@ -329,6 +338,7 @@ impl Connection {
             }
             _ => statement.sql.clone(),
         };
+        let plans = explains(&sql);
         let sql = self.translated(&sql, &values)?;
         let cancel = self.shared.token(self.pid);
         let mut ask = Ask::new(self.caller.clone(), NAME, sql);
@@ -345,7 +355,11 @@ impl Connection {
                 return Err(lost(std::io::ErrorKind::UnexpectedEof.into()));
             }
         };
-        Ok(Rows { schema: answer.schema, stream: answer.rows, cancel, batch: None, at: 0, done: false })
+        let (schema, stream) = match plans {
+            true => explain::in_lines(answer.rows),
+            false => (answer.schema, answer.rows),
+        };
+        Ok(Rows { schema, stream, cancel, batch: None, at: 0, done: false })
     }
 
     /// Sends up to `most` rows; how many there were.
@@ -400,7 +414,7 @@ impl Connection {
         write(&mut self.wire.out, b'T', |out| {
             out.put_u16(count as u16);
             for (index, field) in schema.fields().iter().enumerate() {
-                let oid = types::oid(field.data_type());
+                let oid = types::oid_of(field);
                 put_text(out, headers.name(index, count, field.name()));
                 out.put_u32(0);
                 out.put_u16(0);

@@ -16,6 +16,7 @@ use super::variables::Look;
 
 /// Days and microseconds from 1970 to 2000, where PostgreSQL's binary times begin.
 const EPOCH_DAYS: i32 = 10_957;
+const DAY_NANOS: i64 = 86_400_000_000_000;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// What PostgreSQL takes for the ends of time.
 const INFINITE: [i64; 2] = [i64::MAX, i64::MIN];
@@ -29,6 +30,8 @@ pub(super) enum Column {
     Single(Float32Array),
     Double(Float64Array),
     Decimal(Decimal128Array, i8),
+    /// Decimals with ten digits behind the point, written with as many as they have.
+    Number(Decimal128Array),
     Long(Decimal256Array, i8),
     Text(StringArray),
     View(StringViewArray),
@@ -66,6 +69,8 @@ impl Column {
                 Column::Single(cast(&DataType::Float32)?.as_primitive().clone())
             }
             DataType::Float64 => Column::Double(array.as_primitive().clone()),
+            // What a number is cast to without saying how many digits: as many as it has.
+            DataType::Decimal128(38, 10) => Column::Number(array.as_primitive().clone()),
             DataType::Decimal32(precision, scale)
             | DataType::Decimal64(precision, scale)
             | DataType::Decimal128(precision, scale) => Column::Decimal(
@@ -92,10 +97,19 @@ impl Column {
             DataType::Interval(IntervalUnit::MonthDayNano) => {
                 Column::Interval(array.as_primitive().clone(), look.iso_intervals)
             }
-            DataType::Interval(_) | DataType::Duration(_) => Column::Interval(
-                cast(&DataType::Interval(IntervalUnit::MonthDayNano))?.as_primitive().clone(),
-                look.iso_intervals,
-            ),
+            DataType::Interval(_) | DataType::Duration(_) => {
+                let spans = cast(&DataType::Interval(IntervalUnit::MonthDayNano))?;
+                let spans = spans.as_primitive::<IntervalMonthDayNanoType>();
+                let spans = match array.data_type() {
+                    // Between two times are days and the rest of a day.
+                    DataType::Duration(_) => spans.unary(|span| {
+                        let days = (span.nanoseconds / DAY_NANOS) as i32;
+                        IntervalMonthDayNano::new(0, days, span.nanoseconds % DAY_NANOS)
+                    }),
+                    _ => spans.clone(),
+                };
+                Column::Interval(spans, look.iso_intervals)
+            }
             DataType::Dictionary(_, values) => Self::of(&cast(values)?, look)?,
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
                 if oid != types::JSON =>
@@ -120,7 +134,7 @@ impl Column {
             Column::Big(array) => array.is_null(row),
             Column::Single(array) => array.is_null(row),
             Column::Double(array) => array.is_null(row),
-            Column::Decimal(array, _) => array.is_null(row),
+            Column::Decimal(array, _) | Column::Number(array) => array.is_null(row),
             Column::Long(array, _) => array.is_null(row),
             Column::Text(array) => array.is_null(row),
             Column::View(array) => array.is_null(row),
@@ -164,6 +178,10 @@ impl Column {
             }
             Column::Double(array) => float(array.value(row), format!("{:e}", array.value(row)), 15, out),
             Column::Decimal(array, scale) => decimal(&array.value(row).to_string(), *scale, out),
+            Column::Number(array) => {
+                let (unscaled, scale) = shortest(array.value(row));
+                decimal(&unscaled.to_string(), scale, out);
+            }
             Column::Long(array, scale) => decimal(&array.value(row).to_string(), *scale, out),
             Column::Text(array) => put_str(array.value(row), out),
             Column::View(array) => put_str(array.value(row), out),
@@ -221,6 +239,10 @@ impl Column {
             Column::Single(array) => out.put_f32(array.value(row)),
             Column::Double(array) => out.put_f64(array.value(row)),
             Column::Decimal(array, scale) => numeric(&array.value(row).to_string(), *scale, out),
+            Column::Number(array) => {
+                let (unscaled, scale) = shortest(array.value(row));
+                numeric(&unscaled.to_string(), scale, out);
+            }
             Column::Long(array, scale) => numeric(&array.value(row).to_string(), *scale, out),
             Column::Bytes(array) => out.put_slice(array.value(row)),
             Column::Date(array) => out.put_i32(array.value(row).saturating_sub(EPOCH_DAYS)),
@@ -317,6 +339,16 @@ fn float(value: f64, text: String, digits: i32, out: &mut BytesMut) {
         }
         out.put_u8(figures.as_bytes().get(index).copied().unwrap_or(b'0'));
     }
+}
+
+/// A number of ten digits behind the point without the zeros at its end, and how many digits are left there.
+fn shortest(mut unscaled: i128) -> (i128, i8) {
+    let mut scale = 10;
+    while scale > 0 && unscaled % 10 == 0 {
+        unscaled /= 10;
+        scale -= 1;
+    }
+    (unscaled, scale)
 }
 
 /// A decimal whose digits without a point are `unscaled`.

@@ -8,21 +8,36 @@ use datafusion::logical_expr::planner::ExprPlanner;
 
 mod integers;
 mod intervals;
+mod json;
+mod lists;
 mod literals;
+mod numeric;
+mod sleep;
+mod text;
+mod times;
 mod to_char;
 mod zones;
 
 pub(super) use literals::{interval_in_words, with_seconds};
+pub(super) use times::is_extracted;
 pub(super) use zones::zone;
 
 /// Functions that stand for what PostgreSQL means; [`super::rewrite`] calls them.
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let mut functions = integers::functions();
     functions.extend([intervals::times(), zones::at_time_zone(), to_char::to_char()]);
+    functions.extend(times::functions());
+    functions.extend(text::functions());
+    functions.extend(lists::functions());
+    functions.extend(json::functions());
+    functions.push(sleep::sleep());
+    functions.extend([numeric::divide(), numeric::multiply(), numeric::exact(), numeric::round(), numeric::trunc()]);
     functions
 }
 
 /// What decides by the types of both sides what an operator means.
 pub(super) fn planner() -> Arc<dyn ExprPlanner> {
-    Arc::new(literals::Operators { times: Arc::new(intervals::times()) })
+    let [times, divide, multiply, exact] =
+        [intervals::times(), numeric::divide(), numeric::multiply(), numeric::exact()].map(Arc::new);
+    Arc::new(literals::Operators { times, divide, multiply, exact })
 }

@@ -6,107 +6,28 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::*;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use laguna_base::{Error, Result};
 
 use super::catalog;
+use super::meaning::with_seconds;
 use super::variables::Variables;
 
 mod casts;
 mod function;
 mod headers;
+mod json;
 mod parameters;
 mod relations;
 mod select;
+mod times;
 
 use casts::list_items;
 use headers::type_name;
-pub(super) use headers::{Headers, tell_apart};
+use headers::tell_apart;
+pub(super) use headers::Headers;
+pub(super) use times::zone_of;
 pub(super) use parameters::{fill_lists, lists, types_of};
 use select::{mentions, reads_nothing, subquery};
-
-/// Words that make a statement one that is rewritten, beside all that begin with `pg_`.
-const WORDS: [&str; 80] = [
-    "any",
-    "all",
-    "exists",
-    "fetch",
-    "zone",
-    "int",
-    "integer",
-    "smallint",
-    "bigint",
-    "int2",
-    "int4",
-    "int8",
-    "float",
-    "varchar",
-    "character",
-    "char",
-    "bpchar",
-    "bytea",
-    "timestamp",
-    "timestamptz",
-    "interval",
-    "generate_series",
-    "unnest",
-    "string_to_array",
-    "date_trunc",
-    "every",
-    "variance",
-    "clock_timestamp",
-    "statement_timestamp",
-    "transaction_timestamp",
-    "localtimestamp",
-    "gen_random_uuid",
-    "format",
-    "information_schema",
-    "regclass",
-    "regtype",
-    "regproc",
-    "regprocedure",
-    "regnamespace",
-    "regrole",
-    "regoper",
-    "current_schema",
-    "current_schemas",
-    "current_setting",
-    "set_config",
-    "current_user",
-    "session_user",
-    "user",
-    "current_database",
-    "current_catalog",
-    "current_role",
-    "version",
-    "to_timestamp",
-    "to_char",
-    "to_date",
-    "format_type",
-    "obj_description",
-    "col_description",
-    "shobj_description",
-    "has_table_privilege",
-    "has_schema_privilege",
-    "has_database_privilege",
-    "has_column_privilege",
-    "has_any_column_privilege",
-    "operator",
-    "collate",
-    "quote_ident",
-    "quote_literal",
-    "to_regclass",
-    "to_regtype",
-    "to_regnamespace",
-    "generate_subscripts",
-    "array_upper",
-    "array_lower",
-    "inet_server_addr",
-    "inet_client_addr",
-    "txid_current",
-    "json_build_object",
-    "escape",
-    "parse_ident",
-];
 
 /// What is known of the session.
 pub(super) struct Context<'a> {
@@ -117,7 +38,10 @@ pub(super) struct Context<'a> {
 
 /// Parses one statement; `None` when the engine must say what is wrong with it.
 pub(super) fn parse(sql: &str) -> Option<Statement> {
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
+    // The parser knows `TABLE name` only within other statements.
+    let whole = sql.trim_start().get(..6).filter(|word| word.eq_ignore_ascii_case("table "));
+    let written = whole.map(|_| format!("SELECT * FROM {}", &sql.trim_start()[6..]));
+    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, written.as_deref().unwrap_or(sql)).ok()?;
     (statements.len() == 1).then(|| statements.remove(0))
 }
 
@@ -147,30 +71,46 @@ pub(super) fn fill(statement: &mut Statement, texts: &[Option<String>]) {
     });
 }
 
-/// Whether a statement says something that the engine does not understand as PostgreSQL does.
-pub(super) fn concerns(sql: &str) -> bool {
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return false };
-    tokens.iter().any(|token| match token {
-        Token::Word(word) => {
-            let word = word.value.to_lowercase();
-            word.starts_with("pg_") || WORDS.contains(&word.as_str())
+/// The statement in the engine's words, and the variables that it sets.
+pub(super) fn rewrite(mut statement: Statement, context: &Context) -> Result<(String, Vec<(String, String)>)> {
+    tell_apart(&mut statement);
+    let mut rewriter = Rewriter { context, set: Vec::new(), rows: Vec::new(), error: None };
+    let _ = VisitMut::visit(&mut statement, &mut rewriter);
+    if let Some(error) = rewriter.error {
+        return Err(error);
+    }
+    // What says the same only now.
+    tell_apart(&mut statement);
+    let written = match &statement {
+        Statement::Explain { statement, analyze, verbose, options, .. } => {
+            explained(statement, *analyze, *verbose, options.as_deref().unwrap_or_default())
         }
-        // Of an array of any type.
-        Token::RBracket => true,
-        _ => false,
-    })
+        statement => statement.to_string(),
+    };
+    Ok((written, rewriter.set))
 }
 
-/// The statement in the engine's words, and the variables that it sets.
-pub(super) fn rewrite(mut statement: Statement, context: &Context) -> (String, Vec<(String, String)>) {
-    let mut rewriter = Rewriter { context, set: Vec::new() };
-    let _ = VisitMut::visit(&mut statement, &mut rewriter);
-    (statement.to_string(), rewriter.set)
+/// `EXPLAIN` with PostgreSQL's options, as far as they mean something here.
+fn explained(statement: &Statement, analyze: bool, verbose: bool, options: &[UtilityOption]) -> String {
+    let option = |name: &str| options.iter().find(|option| option.name.value.eq_ignore_ascii_case(name));
+    let says = |name: &str, word: &str| {
+        let value = |option: &UtilityOption| option.arg.as_ref().map_or("true".into(), |arg| arg.to_string().to_lowercase());
+        option(name).map(value).is_some_and(|value| value == word)
+    };
+    let on = |name: &str| says(name, "true") || says(name, "on") || says(name, "1");
+    let analyze = if analyze || on("analyze") { "ANALYZE " } else { "" };
+    let verbose = if verbose || on("verbose") { "VERBOSE " } else { "" };
+    let format = if says("format", "json") && analyze.is_empty() { "FORMAT PGJSON " } else { "" };
+    format!("EXPLAIN {analyze}{verbose}{format}{statement}")
 }
 
 struct Rewriter<'a> {
     context: &'a Context<'a>,
     set: Vec<(String, String)>,
+    /// Derived tables that have a name, with the names of their columns.
+    rows: Vec<(Ident, Vec<Ident>)>,
+    /// What is wrong with the statement.
+    error: Option<Error>,
 }
 
 fn text(value: &str) -> Expr {
@@ -211,6 +151,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         relations::fetch(query);
+        relations::whole_table(query);
         ControlFlow::Continue(())
     }
 
@@ -218,11 +159,23 @@ impl VisitorMut for Rewriter<'_> {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 let _: ControlFlow<()> = visit_expressions_mut(expr, |part: &mut Expr| {
-                    if let Expr::Exists { subquery, negated } = part {
-                        *part = relations::exists(subquery, *negated);
+                    match part {
+                        Expr::Exists { subquery, negated } => *part = relations::exists(subquery, *negated),
+                        Expr::InSubquery { expr, subquery, negated } => {
+                            *part = relations::is_among(expr, subquery, *negated);
+                        }
+                        _ => {}
                     }
                     ControlFlow::Continue(())
                 });
+            }
+        }
+        let joined = select.from.iter().flat_map(|table| table.joins.iter().map(|join| &join.relation));
+        for factor in select.from.iter().map(|table| &table.relation).chain(joined) {
+            if let TableFactor::Derived { subquery, alias: Some(alias), .. } = factor
+                && let Some(columns) = json::columns_of(subquery)
+            {
+                self.rows.push((alias.name.clone(), columns));
             }
         }
         if !reads_nothing(select) {
@@ -331,7 +284,13 @@ impl Rewriter<'_> {
                 }
                 _ => None,
             },
-            Expr::BinaryOp { op, .. } => {
+            Expr::BinaryOp { left, op: BinaryOperator::PGOverlap, right } => {
+                Some(sql(&format!("array_has_any({left}, {right})")))
+            }
+            Expr::BinaryOp { left, op, right } => {
+                if let Some(found) = json::operator(left, op, right) {
+                    return Some(found);
+                }
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op {
                     let plain = match parts.last().map(String::as_str) {
                         Some("~") => BinaryOperator::PGRegexMatch,
@@ -348,6 +307,7 @@ impl Rewriter<'_> {
                 }
                 None
             }
+            Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => select::like_any(expr),
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 let escape = match escape_char.as_ref().map(|value| value.value.clone()) {
                     Some(Value::SingleQuotedString(escape)) => escape,
@@ -375,11 +335,31 @@ impl Rewriter<'_> {
                 self.all(expr)
             }
             Expr::AllOp { .. } => self.all(expr),
-            Expr::Subquery(query) => subquery(query),
-            Expr::AtTimeZone { timestamp, time_zone } => {
-                Some(sql(&format!("pg_at_time_zone({timestamp}, {time_zone})")))
+            // What is compared one by one is fitted to the type of the other side.
+            Expr::InList { expr: value, list, negated } if list.iter().any(is_minute) => {
+                let (op, word) = if *negated { ("<>", " AND ") } else { ("=", " OR ") };
+                let all: Vec<String> = list.iter().map(|item| format!("{value} {op} {item}")).collect();
+                Some(sql(&format!("({})", all.join(word))))
             }
-            Expr::TypedString(typed) => casts::typed(typed),
+            Expr::Between { expr: value, negated, low, high } if is_minute(low) || is_minute(high) => {
+                let not = if *negated { "NOT " } else { "" };
+                Some(sql(&format!("({not}({value} >= {low} AND {value} <= {high}))")))
+            }
+            Expr::Ceil { expr: inner, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                Some(sql(&format!("pg_trunc(\"ceil\"({inner}))")))
+            }
+            Expr::Floor { expr: inner, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                Some(sql(&format!("pg_trunc(\"floor\"({inner}))")))
+            }
+            Expr::Subquery(query) => subquery(query),
+            Expr::AtTimeZone { timestamp, time_zone } => Some(self.at_time_zone(timestamp, time_zone)),
+            Expr::Extract { field, expr: time, .. } => self.extract(&field.to_string(), time),
+            Expr::Substring { expr: text, substring_from: Some(pattern), substring_for: None, .. }
+                if constant(pattern).is_some() =>
+            {
+                Some(sql(&format!("pg_regexp_part({text}, {pattern}, '')")))
+            }
+            Expr::TypedString(typed) => self.typed(typed),
             Expr::Case { operand: None, conditions, .. } => {
                 for when in conditions.iter_mut().filter(|when| is_of_no_type(&when.condition)) {
                     when.result = select::nothing_like(&when.result);
@@ -432,6 +412,11 @@ impl Rewriter<'_> {
              WHERE c.relname = '{table}' AND n.nspname IN ({among}))"
         ))
     }
+}
+
+/// Whether it is a text that may be a time to the minute, which the engine does not read.
+fn is_minute(expr: &Expr) -> bool {
+    constant(expr).is_some_and(|written| with_seconds(&written).is_some())
 }
 
 fn names_oid(expr: &Expr) -> bool {

@@ -22,6 +22,9 @@ use crate::Caller;
 const SSL: u32 = 80_877_103;
 const GSS: u32 = 80_877_104;
 const CANCEL: u32 = 80_877_102;
+/// SCRAM bound to the server's certificate (RFC 5929, `tls-server-end-point`), and without.
+const BOUND: &str = "SCRAM-SHA-256-PLUS";
+const UNBOUND: &str = "SCRAM-SHA-256";
 /// How long a stranger may take to log in.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,7 +48,7 @@ async fn enter(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) -> Result<
     // Direct TLS begins with a handshake record, which no message of the protocol does.
     let mut byte = [0u8; 1];
     let direct = stream.peek(&mut byte).await.map_err(lost)? == 1 && byte[0] == 0x16;
-    let tls = shared.core.tls.clone().map(TlsAcceptor::from);
+    let tls = shared.core.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config.clone()));
     let mut stream = Some(stream);
     if direct {
         let (Some(tls), Some(stream)) = (&tls, stream.take()) else { return Ok(None) };
@@ -195,18 +198,33 @@ async fn authenticate(
         return Ok(anonymous);
     }
     if let Some(verifier) = identities.scram(user) {
+        let mut scram = ScramServerAuth::new();
+        scram.set_iterations(verifier.iterations);
+        // A login is bound to the certificate, unless that is signed in a way that has no binding.
+        let certificate = shared.core.tls.as_ref().filter(|_| secure).map(|tls| &tls.certificate);
+        let binds = certificate.is_some_and(|pem| scram.configure_certificate(pem).is_ok());
         write(&mut wire.out, b'R', |out| {
             out.put_u32(10);
-            put_text(out, "SCRAM-SHA-256");
+            if binds {
+                put_text(out, BOUND);
+            }
+            put_text(out, UNBOUND);
             out.put_u8(0);
         });
         let mut body = Body(answer(wire).await?);
-        if body.text()? != "SCRAM-SHA-256" {
-            return Err(Error::denied("the method of authentication is not offered").sqlstate("28000"));
-        }
+        let method = body.text()?;
         let first = body.value()?.ok_or_else(|| broken("SCRAM without a first message"))?;
-        let mut scram = ScramServerAuth::new();
-        scram.set_iterations(verifier.iterations);
+        match (method.as_str(), first.first()) {
+            (BOUND, Some(b'p')) if binds => {}
+            (UNBOUND, Some(b'n')) => {}
+            (UNBOUND, Some(b'y')) if !binds => {}
+            // The client could bind, but did not hear that it was offered: somebody is in between.
+            (UNBOUND, Some(b'y')) => {
+                identities.tell(user, "the offer of a bound login was kept from the client");
+                return Err(Error::denied("the offered methods of authentication did not arrive").sqlstate("28000"));
+            }
+            _ => return Err(Error::denied("the method of authentication is not offered").sqlstate("28000")),
+        }
         let password = Password::new(Some(verifier.salt), verifier.salted_password);
         let wrong = |error: pgwire::error::PgWireError| {
             Error::denied("the SCRAM exchange is broken").sqlstate("28000").caused_by(error)

@@ -10,6 +10,7 @@ pub(super) const INT4: u32 = 23;
 pub(super) const TEXT: u32 = 25;
 pub(super) const OID: u32 = 26;
 pub(super) const JSON: u32 = 114;
+pub(super) const JSONB: u32 = 3802;
 pub(super) const FLOAT4: u32 = 700;
 pub(super) const FLOAT8: u32 = 701;
 pub(super) const DATE: u32 = 1082;
@@ -20,7 +21,7 @@ pub(super) const INTERVAL: u32 = 1186;
 pub(super) const NUMERIC: u32 = 1700;
 
 /// Types and those of their arrays.
-const ARRAYS: [(u32, u32); 16] = [
+const ARRAYS: [(u32, u32); 17] = [
     (BOOL, 1000),
     (BYTEA, 1001),
     (INT8, 1016),
@@ -29,6 +30,7 @@ const ARRAYS: [(u32, u32); 16] = [
     (TEXT, 1009),
     (OID, 1028),
     (JSON, 199),
+    (JSONB, 3807),
     (FLOAT4, 1021),
     (FLOAT8, 1022),
     (DATE, 1182),
@@ -38,6 +40,14 @@ const ARRAYS: [(u32, u32); 16] = [
     (INTERVAL, 1187),
     (NUMERIC, 1231),
 ];
+
+/// Where a column of texts says that they are documents, by the oid of their type.
+pub(super) const MARK: &str = "laguna.pg";
+
+/// Oid of a column's type. Of documents also those of `jsonb` are told as `json`: their binary form is their text.
+pub(super) fn oid_of(field: &Field) -> u32 {
+    if field.metadata().contains_key(MARK) { JSON } else { oid(field.data_type()) }
+}
 
 /// Oid of the type. What has no equal in PostgreSQL (structs, maps, lists of lists) is json. The lake stores no
 /// unsigned numbers; those of 32 bits are the catalog's oids.
@@ -107,7 +117,8 @@ pub(super) fn modifier(field: &Field) -> i32 {
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
         | DataType::Decimal256(precision, scale)
-            if *scale >= 0 =>
+            // The widest is what is computed, of which nothing further was said.
+            if *scale >= 0 && *precision < 38 =>
         {
             ((i32::from(*precision) << 16) | i32::from(*scale)) + 4
         }
@@ -132,7 +143,7 @@ pub(super) fn arrow(oid: u32) -> Option<DataType> {
         TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         INTERVAL => DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano),
-        TEXT | 18 | 19 | 1042 | 1043 | JSON | 3802 | 2950 => DataType::Utf8,
+        TEXT | 18 | 19 | 1042 | 1043 | JSON | JSONB | 2950 => DataType::Utf8,
         _ => {
             let element = arrow(element_of(oid).or((oid == 1015).then_some(TEXT))?)?;
             DataType::List(std::sync::Arc::new(Field::new("item", element, true)))

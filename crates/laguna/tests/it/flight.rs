@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::kit::{Project, Random, repository};
 use crate::servers::{install, run, skip};
-use crate::serving::{Serving, orders};
+use crate::serving::{Certificate, Serving, orders};
 
 /// The door of a running `laguna serve`.
 struct Served {
@@ -114,20 +114,8 @@ roles:
 
 #[test]
 fn tls_is_spoken_when_there_is_a_certificate() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
-        .output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        return skip("TLS of the Flight SQL door", "openssl is not installed");
-    }
-    let served = serve(&format!(
-        "serve: {{tls: {{cert: {}, key: {}}}}}\nusers: {{ana: {{role: admin, password: secret}}}}\n",
-        path("cert.pem"),
-        path("key.pem")
-    ));
+    let Some(certificate) = Certificate::new("TLS of the Flight SQL door") else { return };
+    let served = serve(&certificate.settings());
     passes(&served, "grpc+tls", "tls");
 }
 

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::browser::http;
 use crate::kit::Project;
 use crate::servers::skip;
-use crate::serving::Serving;
+use crate::serving::{Certificate, Serving, orders};
 
 /// A server with two doors.
 struct Lake(Serving);
@@ -330,4 +330,48 @@ fn who_only_has_a_hidden_table_described_is_recorded() {
         (rows[0]["user_name"].as_str(), rows[0]["outcome"].as_str()),
         (Some("anonymous"), Some("project"))
     );
+}
+
+/// What `openssl` reads from the HTTP door over TLS, and whether it trusts whom it speaks with.
+fn over_tls(certificate: &Certificate, address: &str, request: &str) -> (String, bool) {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-connect", address, "-servername", "localhost", "-CAfile", &certificate.cert()])
+        .args(["-verify_return_error", "-verify_hostname", "localhost", "-quiet", "-ign_eof"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut client = command.spawn().unwrap();
+    let _ = client.stdin.take().unwrap().write_all(request.as_bytes());
+    let output = client.wait_with_output().unwrap();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
+}
+
+#[test]
+fn http_is_encrypted_when_there_is_a_certificate() {
+    let Some(certificate) = Certificate::new("TLS of the HTTP door") else { return };
+    let serving = Serving::start(&orders(&certificate.settings()), &["http"]);
+    let address = serving.address("http");
+    let head = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+    let (answer, trusted) = over_tls(&certificate, address, &format!("GET /health {head}\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && trusted, "{answer}");
+    let statement = r#"{"sql": "SELECT count(*) AS n FROM enhanced.orders"}"#;
+    let secret = STANDARD.encode("ana:secret");
+    let request = format!(
+        "POST /v1/sql {head}Authorization: Basic {secret}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{statement}",
+        statement.len()
+    );
+    let (answer, _) = over_tls(&certificate, address, &request);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains('3'), "{answer}");
+    // What a login leaves in the browser never goes out in the clear.
+    let form = "user=ana&password=secret";
+    let request = format!(
+        "POST /login {head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let (answer, _) = over_tls(&certificate, address, &request);
+    let cookie = answer.lines().find(|line| line.to_lowercase().starts_with("set-cookie:")).unwrap_or_default();
+    assert!(cookie.contains("; Secure") && cookie.contains("; HttpOnly"), "{answer}");
+    // In the clear nothing is said.
+    assert!(http(address, "GET", "/health", &[], "").is_err());
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::kit::{Project, Random, repository};
 use crate::servers::{install, run, skip, wants_all};
-use crate::serving::{Serving, orders};
+use crate::serving::{Certificate, Serving, orders};
 
 /// The door of a running `laguna serve`.
 struct Served {
@@ -355,21 +355,8 @@ fn logins_prove_a_password() {
 
 #[test]
 fn tls_is_spoken_when_there_is_a_certificate() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
-        .output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        return skip("TLS of the Postgres door", "openssl is not installed");
-    }
-    let more = format!(
-        "serve: {{tls: {{cert: {}, key: {}}}}}\nusers: {{ana: {{role: admin, password: secret}}}}\n",
-        path("cert.pem"),
-        path("key.pem")
-    );
-    let served = serve(orders(&more));
+    let Some(certificate) = Certificate::new("TLS of the Postgres door") else { return };
+    let served = serve(orders(&certificate.settings()));
     for mode in ["require", "disable"] {
         let connection = format!("user=ana password=secret sslmode={mode}");
         let Some((out, err)) = psql(&served, &connection, "\\conninfo\nselect count(*) from orders;\n")
@@ -379,6 +366,22 @@ fn tls_is_spoken_when_there_is_a_certificate() {
         assert!(out.ends_with("3\n"), "{mode}: {out}{err}");
         assert_eq!(out.contains("SSL connection"), mode == "require", "{out}");
     }
+}
+
+/// A client that insists on it proves the password together with the certificate that it saw.
+#[test]
+fn a_login_is_bound_to_the_certificate() {
+    let Some(certificate) = Certificate::new("channel binding of the Postgres door") else { return };
+    let served = serve(orders(&certificate.settings()));
+    let login = format!("user=ana sslmode=verify-full sslrootcert={} host=localhost", certificate.cert());
+    for binding in ["require", "prefer", "disable"] {
+        let connection = format!("{login} password=secret channel_binding={binding}");
+        let Some((out, err)) = psql(&served, &connection, "select count(*) from orders;\n") else { return };
+        assert_eq!(out, "3\n", "{binding}: {err}");
+    }
+    let (out, err) =
+        psql(&served, &format!("{login} password=wrong channel_binding=require"), "select 1;\n").unwrap();
+    assert!(out.is_empty() && err.contains("the login was refused"), "{out}{err}");
 }
 
 /// Recorded statements of Superset, psql, SQLAlchemy, pgJDBC and others, here and in PostgreSQL 15.

@@ -1,10 +1,11 @@
 //! A running `laguna serve`, and the lake that tests of its doors read.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::browser::{Answer, http};
 use crate::kit::Project;
+use crate::servers::skip;
 
 /// A running server, ended with this value.
 pub struct Serving {
@@ -54,6 +55,44 @@ impl Serving {
     /// What the HTTP door answers to a GET.
     pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         http(self.address("http"), "GET", path, headers, "").unwrap()
+    }
+}
+
+/// A certificate for this machine that signs itself, and its key.
+pub struct Certificate(tempfile::TempDir);
+
+impl Certificate {
+    /// A new one; `None`, said aloud for `test`, where there is no openssl.
+    pub fn new(test: &str) -> Option<Certificate> {
+        let made = Certificate(tempfile::tempdir().unwrap());
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-keyout", &made.file("key.pem"), "-out", &made.file("cert.pem")])
+            .output();
+        if output.is_ok_and(|output| output.status.success()) {
+            return Some(made);
+        }
+        skip(test, "openssl is not installed");
+        None
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.path().join(name).to_string_lossy().into_owned()
+    }
+
+    /// Where clients read whom to trust.
+    pub fn cert(&self) -> String {
+        self.file("cert.pem")
+    }
+
+    /// Lines of `laguna.yml` for a server that encrypts, and for `ana`, whose password is `secret`.
+    pub fn settings(&self) -> String {
+        format!(
+            "serve: {{tls: {{cert: {}, key: {}}}}}\nusers: {{ana: {{role: admin, password: secret}}}}\n",
+            self.file("cert.pem"),
+            self.file("key.pem")
+        )
     }
 }
 

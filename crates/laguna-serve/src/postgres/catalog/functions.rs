@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
+use super::super::rewrite::zone_of;
 use super::{OWNER, types};
 
 /// Types whose name in SQL is not their name in the catalog.
@@ -177,7 +178,7 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         |_| None,
     );
     add(&["pg_size_pretty"], text.clone(), |arguments| {
-        Some(format!("{} bytes", arguments.first()?.as_ref()?))
+        Some(pretty_size(arguments.first()?.as_ref()?.parse().ok()?))
     });
     add(
         &[
@@ -231,6 +232,18 @@ pub(super) fn all() -> Vec<ScalarUDF> {
     all
 }
 
+/// Bytes in the largest unit of which there are ten or more.
+fn pretty_size(bytes: f64) -> String {
+    const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+    let mut size = bytes;
+    let mut unit = 0;
+    while size.abs() >= 10_240.0 - if unit > 0 { 0.5 } else { 0.0 } && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{:.0} {}", size.round(), UNITS[unit])
+}
+
 /// A type's name in SQL from its oid and modifier.
 fn format_type(arguments: &[Option<&str>]) -> Option<String> {
     let oid: i64 = arguments.first()?.as_ref()?.parse().ok()?;
@@ -268,6 +281,10 @@ impl TypePlanner for Types {
             _ => return Ok(None),
         };
         let name = written.rsplit('.').next().unwrap_or_default().trim_matches('"');
+        if let Some(zone) = zone_of(written.trim_matches('"')) {
+            let instant = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some(zone.name().into()));
+            return Ok(Some(Arc::new(Field::new("", instant, true))));
+        }
         let data_type = match name {
             "oid" | "xid" | "regclass" | "regtype" => DataType::UInt32,
             "int2" => DataType::Int16,

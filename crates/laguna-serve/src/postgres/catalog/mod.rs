@@ -159,6 +159,11 @@ pub(super) fn type_oid(name: &str) -> Option<u32> {
     types().iter().find(|known| known.name == internal).map(|known| known.oid)
 }
 
+/// A type's name in SQL by its oid.
+pub(super) fn sql_name(oid: u32) -> String {
+    type_name(oid).map_or("unknown", functions::sql_name).to_string()
+}
+
 /// A type's name by its oid.
 pub(super) fn type_name(oid: u32) -> Option<&'static str> {
     types().iter().find(|known| known.oid == oid).map(|known| known.name)

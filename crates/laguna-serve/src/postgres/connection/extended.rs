@@ -8,6 +8,7 @@ use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 
 use super::command::shown;
+use super::explain::{self, explains};
 use super::{Connection, HELD, Portal, Statement, Target, Transaction, format_of};
 use crate::postgres::message::{Frontend, complete, write};
 use crate::postgres::rewrite::{self, Headers};
@@ -114,6 +115,7 @@ impl Connection {
         let moment = self.moment().await?;
         let desk = &self.shared.core.desk;
         let mut prepared = match desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await {
+            Ok(prepared) if explains(&written) => crate::Prepared { schema: explain::columns(), ..prepared },
             Ok(prepared) => prepared,
             Err(error) => {
                 desk.unplanned(&self.caller, NAME, sql, &error);
@@ -251,7 +253,7 @@ impl Connection {
         let most = if most == 0 { usize::MAX } else { most };
         let (count, done) = self.take_rows(name, most, Target::Rows(&formats)).await?;
         match done {
-            true => complete(&mut self.wire.out, &format!("SELECT {count}")),
+            true => complete(&mut self.wire.out, &statement.tag(count)),
             false => write(&mut self.wire.out, b's', |_| {}),
         }
         Ok(())

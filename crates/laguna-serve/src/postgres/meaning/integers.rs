@@ -1,4 +1,4 @@
-//! Casts of numbers to integers, which round.
+//! Casts of numbers to integers, which round: binary numbers to the even one, exact ones away from zero.
 
 use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
@@ -59,7 +59,7 @@ impl ScalarUDFImpl for ToInteger {
         let array = match array.data_type() {
             data_type if data_type.is_floating() => {
                 let numbers = cast(&array, &DataType::Float64)?;
-                let rounded: Float64Array = numbers.as_primitive::<Float64Type>().unary(f64::round);
+                let rounded: Float64Array = numbers.as_primitive::<Float64Type>().unary(f64::round_ties_even);
                 std::sync::Arc::new(rounded) as ArrayRef
             }
             // Fewer digits behind the point are rounded to.

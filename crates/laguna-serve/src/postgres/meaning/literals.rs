@@ -4,18 +4,22 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
-use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::numeric::{is_exact, is_long_product};
 use crate::postgres::params::from_text;
 
+/// The functions that operators stand for.
 #[derive(Debug)]
 pub(super) struct Operators {
     pub(super) times: Arc<ScalarUDF>,
+    pub(super) divide: Arc<ScalarUDF>,
+    pub(super) multiply: Arc<ScalarUDF>,
+    pub(super) exact: Arc<ScalarUDF>,
 }
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
@@ -47,14 +51,20 @@ impl ExprPlanner for Operators {
                 let by = lit(1.0) / cast(right, DataType::Float64);
                 return Ok(scaled(left, by, &of_left));
             }
-            // A sum of `bigint` is `numeric` in PostgreSQL, and so is what it is divided by or divides.
-            BinaryOperator::Divide
-                if of_left.is_integer()
-                    && of_right.is_integer()
-                    && (is_sum(&left, schema) || is_sum(&right, schema)) =>
-            {
-                let (left, right) = (cast(left, DataType::Float64), cast(right, DataType::Float64));
+            // A day and a length of time is a time.
+            BinaryOperator::Plus | BinaryOperator::Minus if of_left == DataType::Date32 && is_span(&of_right) => {
+                let left = cast(left, DataType::Timestamp(TimeUnit::Microsecond, None));
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::Plus if is_span(&of_left) && of_right == DataType::Date32 => {
+                let right = cast(right, DataType::Timestamp(TimeUnit::Microsecond, None));
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::Divide if exact(&of_left, &of_right) => {
+                return Ok(PlannerResult::Planned(self.divide.call(vec![left, right])));
+            }
+            BinaryOperator::Multiply if exact(&of_left, &of_right) && is_long_product(&of_left, &of_right) => {
+                return Ok(PlannerResult::Planned(self.multiply.call(vec![left, right])));
             }
             _ => {}
         }
@@ -76,22 +86,41 @@ impl ExprPlanner for Operators {
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
     }
+
+    fn plan_aggregate(&self, mut expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        self.fit(expr.func.name(), &mut expr.args);
+        Ok(PlannerResult::Original(expr))
+    }
+
+    fn plan_window(&self, mut expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        self.fit(expr.func_def.name(), &mut expr.args);
+        Ok(PlannerResult::Original(expr))
+    }
 }
 
-/// Whether it is computed from a sum of 64-bit integers.
-fn is_sum(side: &Expr, schema: &DFSchema) -> bool {
-    side.exists(|part| {
-        Ok(match part {
-            Expr::AggregateFunction(function) if function.func.name() == "sum" => {
-                let argument = function.params.args.first();
-                argument.is_some_and(|argument| {
-                    matches!(argument.get_type(schema), Ok(DataType::Int64 | DataType::UInt64))
-                })
+impl Operators {
+    /// Fits the arguments of an aggregate: a sum of `bigint` is `numeric`, a share is no exact number to the engine.
+    fn fit(&self, name: &str, args: &mut [Expr]) {
+        match (name, args) {
+            ("sum", [argument]) => *argument = self.exact.call(vec![std::mem::take(argument)]),
+            (name, args) if name.contains("percentile") => {
+                for argument in args {
+                    if let Expr::Literal(value, _) = argument
+                        && value.data_type().is_decimal()
+                        && let Ok(share) = value.cast_to(&DataType::Float64)
+                    {
+                        *argument = lit(share);
+                    }
+                }
             }
-            _ => false,
-        })
-    })
-    .unwrap_or_default()
+            _ => {}
+        }
+    }
+}
+
+/// Whether both are exact numbers, and not both integers.
+fn exact(left: &DataType, right: &DataType) -> bool {
+    is_exact(left) && is_exact(right) && (left.is_decimal() || right.is_decimal())
 }
 
 /// Whether it is a length of time.
@@ -180,7 +209,14 @@ pub(in crate::postgres) fn interval_in_words(text: &str) -> Option<String> {
         return number.is_empty().then(|| words.join(" ")).filter(|words| !words.is_empty());
     }
     let mut changed = false;
-    for word in text.split_whitespace() {
+    let all: Vec<&str> = text.split_whitespace().collect();
+    for (index, word) in all.iter().copied().enumerate() {
+        // A number before a clock's time is one of days.
+        if index + 1 < all.len() && all[index + 1].contains(':') && word.parse::<f64>().is_ok() {
+            changed = true;
+            words.push(format!("{word} days"));
+            continue;
+        }
         let (sign, plain) = match word.strip_prefix('-') {
             Some(plain) => ("-", plain),
             None => ("", word.strip_prefix('+').unwrap_or(word)),
@@ -216,6 +252,7 @@ mod tests {
         assert_eq!(words("1 day 02:03:04.5"), "1 day 02 hours 03 minutes 04.5 seconds");
         assert_eq!(words("-01:30"), "-01 hours -30 minutes");
         assert_eq!(words("1-2"), "1 years 2 months");
+        assert_eq!(words("3 4:05"), "3 days 4 hours 05 minutes");
         assert_eq!(words("P1Y2M3DT4H5M6.5S"), "1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds");
         for other in ["1 day", "P", "P1", "1:2:3:4", "Pfft", "one"] {
             assert_eq!(interval_in_words(other), None, "{other}");

@@ -1,18 +1,24 @@
-//! `to_char(time, pattern)` with the patterns of PostgreSQL (documentation, table 9.27).
+//! `to_char(value, pattern)` of times, lengths of time and numbers with the patterns of PostgreSQL (documentation, table 9.27).
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, StringArray};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::{
+    DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+};
 use chrono::{DateTime, Datelike, NaiveDateTime, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// `pg_to_char(time, pattern, zone)`; the zone is that of the session, in which instants are shown.
+mod number;
+
+use number::Pattern;
+
+/// `pg_to_char(value, pattern, zone)`; the zone is that of the session, in which instants are shown.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ToChar(Signature);
 
@@ -34,7 +40,9 @@ impl ScalarUDFImpl for ToChar {
             DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Null => {
                 Ok(DataType::Utf8)
             }
-            other => plan_err!("to_char writes dates and times here, not {other}"),
+            DataType::Interval(_) | DataType::Duration(_) => Ok(DataType::Utf8),
+            number if number.is_numeric() => Ok(DataType::Utf8),
+            other => plan_err!("function to_char({other}, text) does not exist"),
         }
     }
 
@@ -46,6 +54,11 @@ impl ScalarUDFImpl for ToChar {
         };
         let (patterns, zones) = (text(1)?, text(2)?);
         let (patterns, zones) = (patterns.as_string::<i32>(), zones.as_string::<i32>());
+        match times.data_type() {
+            number if number.is_numeric() => return numbers(&times, patterns),
+            DataType::Interval(_) | DataType::Duration(_) => return spans(&times, patterns),
+            _ => {}
+        }
         let zoned = matches!(times.data_type(), DataType::Timestamp(_, Some(_)));
         let micros = DataType::Timestamp(TimeUnit::Microsecond, zoned.then(|| "UTC".into()));
         let times = arrow::compute::cast(&times, &micros)?;
@@ -65,6 +78,123 @@ impl ScalarUDFImpl for ToChar {
             Some(write(parts, time, zone))
         });
         Ok(ColumnarValue::Array(Arc::new(answers.collect::<StringArray>())))
+    }
+}
+
+/// Numbers by their patterns.
+fn numbers(numbers: &ArrayRef, patterns: &StringArray) -> Result<ColumnarValue> {
+    let wide = numbers.data_type().is_floating().then(|| arrow::compute::cast(numbers, &DataType::Float64));
+    let wide = wide.transpose()?;
+    let texts = arrow::compute::cast(numbers, &DataType::Utf8)?;
+    let texts = texts.as_string::<i32>();
+    let mut known: Option<(&str, Pattern)> = None;
+    let mut answers = Vec::with_capacity(numbers.len());
+    for row in 0..numbers.len() {
+        if texts.is_null(row) || patterns.is_null(row) {
+            answers.push(None);
+            continue;
+        }
+        let written = patterns.value(row);
+        let pattern = match known.take() {
+            Some((of, pattern)) if of == written => pattern,
+            _ => Pattern::parse(written).or_else(|error| exec_err!("{error}"))?,
+        };
+        let float = wide.as_ref().map(|wide| wide.as_primitive::<Float64Type>().value(row));
+        answers.push(Some(match (pattern.is_scientific(), float) {
+            (true, _) => pattern.power(float.or_else(|| texts.value(row).parse().ok()).unwrap_or(f64::NAN)),
+            (false, Some(float)) => {
+                let moved = float * 10f64.powi(pattern.moved() as i32);
+                pattern.write(&format!("{moved:.*}", pattern.digits()))
+            }
+            (false, None) => pattern.write(&rounded(texts.value(row), pattern.moved(), pattern.digits())),
+        }));
+        known = Some((written, pattern));
+    }
+    Ok(ColumnarValue::Array(Arc::new(StringArray::from(answers))))
+}
+
+/// A decimal number times a power of ten, rounded to `digits` behind the point.
+fn rounded(number: &str, moved: usize, digits: usize) -> String {
+    let (sign, number) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut all: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+    let behind = fraction.len();
+    // As many digits as are wanted, and whether the first that is left out rounds up.
+    let wanted = all.len() - behind + moved + digits;
+    let up = all.get(wanted).is_some_and(|digit| *digit >= b'5');
+    all.resize(wanted, b'0');
+    if up {
+        let nines = all.iter().rev().take_while(|digit| **digit == b'9').count();
+        let kept = all.len() - nines;
+        all[kept..].fill(b'0');
+        match kept.checked_sub(1) {
+            Some(last) => all[last] += 1,
+            None => all.insert(0, b'1'),
+        }
+    }
+    let text: String = all.into_iter().map(char::from).collect();
+    let (whole, fraction) = text.split_at(text.len() - digits);
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let point = if digits > 0 { "." } else { "" };
+    format!("{sign}{whole}{point}{fraction}")
+}
+
+/// Lengths of time by their patterns.
+fn spans(spans: &ArrayRef, patterns: &StringArray) -> Result<ColumnarValue> {
+    let spans = arrow::compute::cast(spans, &DataType::Interval(IntervalUnit::MonthDayNano))?;
+    let spans = spans.as_primitive::<IntervalMonthDayNanoType>();
+    let answers = (0..spans.len()).map(|row| {
+        let both = !spans.is_null(row) && !patterns.is_null(row);
+        both.then(|| write_span(&parse(patterns.value(row)), spans.value(row)))
+    });
+    Ok(ColumnarValue::Array(Arc::new(answers.collect::<StringArray>())))
+}
+
+fn write_span(parts: &[Part], span: IntervalMonthDayNano) -> String {
+    let micros = span.nanoseconds / 1000;
+    let seconds = micros / 1_000_000;
+    let mut out = String::new();
+    for part in parts {
+        let (field, bare) = match part {
+            Part::Plain(text) => {
+                out.push_str(text);
+                continue;
+            }
+            Part::Field(field, bare, _) => (*field, *bare),
+        };
+        let (number, width) = match field.to_ascii_uppercase().as_str() {
+            "YYYY" => (i64::from(span.months / 12), 4),
+            "MM" => (i64::from(span.months % 12), 2),
+            "DD" => (i64::from(span.days), 2),
+            "DDD" => (i64::from(span.days), 3),
+            "HH24" => (seconds / 3600, 2),
+            "HH" | "HH12" => (if seconds / 3600 % 12 == 0 { 12 } else { seconds / 3600 % 12 }, 2),
+            "MI" => (seconds / 60 % 60, 2),
+            "SS" => (seconds % 60, 2),
+            "SSSS" | "SSSSS" => (seconds, 1),
+            "MS" => (micros / 1000 % 1000, 3),
+            "US" => (micros % 1_000_000, 6),
+            _ => {
+                out.push_str(field);
+                continue;
+            }
+        };
+        // The sign is no digit.
+        let width = if bare { 0 } else { width + usize::from(number < 0) };
+        let _ = write!(out, "{number:0width$}");
+    }
+    out
+}
+
+/// What follows an ordinal number.
+fn ordinal(number: u64) -> &'static str {
+    match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
     }
 }
 
@@ -168,13 +298,7 @@ fn write(parts: &[Part], time: NaiveDateTime, zone: Option<Tz>) -> String {
         field_of(field, bare, time, ahead, &short, &mut out);
         if let Some(upper) = ending {
             let number: u64 = out[start..].trim().parse().unwrap_or_default();
-            let word = match (number % 10, number % 100) {
-                (_, 11..=13) => "th",
-                (1, _) => "st",
-                (2, _) => "nd",
-                (3, _) => "rd",
-                _ => "th",
-            };
+            let word = ordinal(number);
             out.push_str(&if upper { word.to_uppercase() } else { word.to_string() });
         }
     }
@@ -280,6 +404,14 @@ mod tests {
     use super::*;
 
     /// As PostgreSQL 15 answers.
+    #[test]
+    fn numbers_are_rounded_digit_by_digit() {
+        assert_eq!(rounded("-0.125", 0, 2), "-0.13");
+        assert_eq!(rounded("999.96", 0, 1), "1000.0");
+        assert_eq!(rounded("12.45", 1, 0), "125");
+        assert_eq!(rounded("5", 0, 2), "5.00");
+    }
+
     #[test]
     fn patterns_write_what_postgresql_writes() {
         let time: NaiveDateTime = "2013-02-05T17:04:09.012345".parse().unwrap();

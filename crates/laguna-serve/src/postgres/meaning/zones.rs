@@ -2,25 +2,26 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, PrimitiveArray};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_err, internal_err};
+use datafusion::scalar::ScalarValue;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 const SECOND: i64 = 1_000_000;
 /// Offsets change on the quarter of an hour.
 const QUARTER: i64 = 900;
 
-/// `pg_at_time_zone(time, zone)`.
+/// `pg_at_time_zone(time, zone, session's zone)`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct AtTimeZone(Signature);
 
 pub(super) fn at_time_zone() -> ScalarUDF {
-    ScalarUDF::from(AtTimeZone(Signature::any(2, Volatility::Immutable)))
+    ScalarUDF::from(AtTimeZone(Signature::any(3, Volatility::Immutable)))
 }
 
 /// The zone of this name, however it is written.
@@ -41,9 +42,16 @@ impl ScalarUDFImpl for AtTimeZone {
         &self.0
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let zone = matches!(types[0], DataType::Timestamp(_, None)).then(|| "UTC".into());
-        Ok(DataType::Timestamp(TimeUnit::Microsecond, zone))
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("its type hangs on its arguments")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        // A clock's time becomes an instant, which is of the session's zone.
+        let instant = matches!(args.arg_fields[0].data_type(), DataType::Timestamp(_, None));
+        let zone = args.scalar_arguments.get(2).copied().flatten().and_then(ScalarValue::try_as_str).flatten();
+        let zone = instant.then(|| zone.unwrap_or("UTC").into());
+        Ok(Arc::new(Field::new(self.name(), DataType::Timestamp(TimeUnit::Microsecond, zone), true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -81,12 +89,22 @@ impl ScalarUDFImpl for AtTimeZone {
         };
         let moved: PrimitiveArray<TimestampMicrosecondType> =
             (0..rows).map(&mut move_one).collect::<Result<Vec<_>>>()?.into();
-        let moved: ArrayRef = match shown {
-            true => Arc::new(moved.with_timezone("UTC")),
-            false => Arc::new(moved),
+        let zone = match args.return_field.data_type() {
+            DataType::Timestamp(_, zone) => zone.clone(),
+            _ => None,
         };
-        Ok(ColumnarValue::Array(moved))
+        Ok(ColumnarValue::Array(Arc::new(moved.with_timezone_opt(zone))))
     }
+}
+
+/// Microseconds by which the zone's clocks are ahead of UTC at an instant.
+pub(super) fn ahead(zone: Tz, instant: i64) -> i64 {
+    offset(zone, instant.div_euclid(SECOND), false)
+}
+
+/// Microseconds by which UTC is behind the zone's clocks when they show a time.
+pub(super) fn behind(zone: Tz, clock: i64) -> i64 {
+    offset(zone, clock.div_euclid(SECOND), true)
 }
 
 /// Microseconds by which the zone's clocks are ahead of UTC, at a second of UTC or of their own time.

@@ -7,6 +7,18 @@ use super::{Rewriter, catalog, constant, number, sql, text};
 use crate::postgres::meaning::{interval_in_words, with_seconds};
 
 impl Rewriter<'_> {
+    /// `TIMESTAMP '…'`, `TIMESTAMPTZ '…'` and `DATE '…'`.
+    pub(super) fn typed(&self, typed: &TypedString) -> Option<Expr> {
+        let Value::SingleQuotedString(written) = &typed.value.value else { return None };
+        let meant = in_time(written, &typed.data_type);
+        match &typed.data_type {
+            data_type if is_instant(data_type) => {
+                Some(self.instant(&meant.unwrap_or_else(|| text(written)).to_string()))
+            }
+            data_type => meant.map(|meant| sql(&format!("CAST({meant} AS {data_type})"))),
+        }
+    }
+
     /// Casts to types that stand for names of the catalog, and those that mean something else to the engine.
     pub(super) fn cast(&self, inner: &Expr, data_type: &DataType) -> Option<Expr> {
         let name = data_type.to_string().to_lowercase();
@@ -22,7 +34,19 @@ impl Rewriter<'_> {
             };
         }
         if let Some(changed) = meant(inner, data_type) {
+            return Some(match data_type {
+                // What day it is, and what a clock without a zone shows, hangs on the session's.
+                data_type if is_instant(data_type) => self.instant(&changed.to_string()),
+                _ => changed,
+            });
+        }
+        if let Some(changed) = self.cast_of_time(inner, data_type) {
             return Some(changed);
+        }
+        if let DataType::JSON | DataType::JSONB = data_type
+            && placeholder(inner).is_none()
+        {
+            return Some(sql(&format!("pg_{name}({inner})")));
         }
         let plain = || constant(inner).map(|value| value.replace('"', ""));
         match name {
@@ -56,6 +80,20 @@ impl Rewriter<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether it is the type of instants.
+fn is_instant(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(_, zone) => matches!(zone, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz),
+        DataType::Custom(name, _) => name.to_string().eq_ignore_ascii_case("timestamptz"),
+        _ => false,
+    }
+}
+
+/// Whether a typed text stays one.
+pub(super) fn is_plain(data_type: &DataType) -> bool {
+    !is_instant(data_type) && *data_type != DataType::Date
 }
 
 fn is_regclass(data_type: &DataType) -> bool {
@@ -107,24 +145,20 @@ fn meant(inner: &Expr, data_type: &DataType) -> Option<Expr> {
             digits.then(|| sql(&format!("decode('{hex}', 'hex')")))
         }
         DataType::Interval { .. } => span(&written),
-        data_type => in_time(&written, data_type),
+        data_type => in_time(&written, data_type).map(|meant| match data_type {
+            data_type if is_instant(data_type) => meant,
+            data_type => sql(&format!("CAST({meant} AS {data_type})")),
+        }),
     }
 }
 
-/// `TIMESTAMP '…'` and `DATE '…'`.
-pub(super) fn typed(typed: &TypedString) -> Option<Expr> {
-    let Value::SingleQuotedString(written) = &typed.value.value else { return None };
-    in_time(written, &typed.data_type)
-}
 
 /// A text as a time of this type, where the engine does not read it so; `None` also for other types.
 fn in_time(written: &str, data_type: &DataType) -> Option<Expr> {
     match data_type {
-        DataType::Timestamp(..) | DataType::Datetime(_) => timed(written, data_type),
+        DataType::Timestamp(..) | DataType::Datetime(_) => timed(written),
         DataType::Date => day(written),
-        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("timestamptz") => {
-            timed(written, data_type)
-        }
+        data_type if is_instant(data_type) => timed(written),
         _ => None,
     }
 }
@@ -134,14 +168,14 @@ pub(super) fn span(written: &str) -> Option<Expr> {
     interval_in_words(written).map(|words| sql(&format!("INTERVAL '{words}'")))
 }
 
-fn timed(written: &str, data_type: &DataType) -> Option<Expr> {
-    if written.trim().eq_ignore_ascii_case("now") {
-        return Some(sql(&format!("CAST(now() AS {data_type})")));
+/// The text or time that is meant, still to be cast.
+fn timed(written: &str) -> Option<Expr> {
+    match written.trim().to_lowercase().as_str() {
+        "now" => return Some(sql("now()")),
+        "epoch" => return Some(text("1970-01-01T00:00:00Z")),
+        _ => {}
     }
-    if let Some(day) = day(written) {
-        return Some(sql(&format!("CAST({day} AS {data_type})")));
-    }
-    with_seconds(written).map(|written| sql(&format!("CAST({} AS {data_type})", text(&written))))
+    day(written).or_else(|| with_seconds(written).map(|written| text(&written)))
 }
 
 /// Words for days.
@@ -150,7 +184,8 @@ fn day(written: &str) -> Option<Expr> {
         "today" => "",
         "yesterday" => " - INTERVAL '1 day'",
         "tomorrow" => " + INTERVAL '1 day'",
-        _ => return None,
+        "epoch" => return Some(sql("DATE '1970-01-01'")),
+        _ => return super::times::written_day(written).map(|day| sql(&format!("DATE {day}"))),
     };
     Some(sql(&format!("CAST(current_date{days} AS DATE)")))
 }

@@ -19,6 +19,16 @@ impl Rewriter<'_> {
         };
         let argument = |index: usize| arguments.get(index).and_then(constant);
         let context = self.context;
+        if function.name.0.iter().all(is_bare) {
+            let found = self
+                .time_function(&name, function, &arguments)
+                .or_else(|| self.json_function(&name, function, &arguments))
+                .or_else(|| aggregate(&name, function, &arguments))
+                .or_else(|| plain(&name, &arguments));
+            if found.is_some() {
+                return found;
+            }
+        }
         Some(match name.as_str() {
             "version" => text(&format!(
                 "PostgreSQL {VERSION} (Laguna {}) on {}-{}, 64-bit",
@@ -40,6 +50,10 @@ impl Rewriter<'_> {
             "pg_backend_pid" => number(context.pid),
             "current_setting" => match argument(0).map(|name| context.variables.get(&name)) {
                 Some(Ok(value)) => text(&value),
+                Some(Err(error)) if arguments.get(1).is_none_or(|may| may.to_string() != "true") => {
+                    self.error = Some(error);
+                    return None;
+                }
                 _ => sql("CAST(NULL AS TEXT)"),
             },
             "set_config" => {
@@ -104,41 +118,108 @@ impl Rewriter<'_> {
                     _ => number(1),
                 }
             }
-            "to_char" if arguments.len() == 2 => {
-                // The engine's own patterns have percent signs.
-                if argument(1).is_some_and(|pattern| pattern.contains('%')) {
-                    return None;
-                }
-                let zone = context.variables.zone();
-                sql(&format!("pg_to_char({}, {}, '{}')", arguments[0], arguments[1], zone.name()))
-            }
             "to_timestamp" | "to_date" if arguments.len() == 2 => {
                 let format = chrono_format(&argument(1)?)?;
                 sql(&format!("{name}({}, '{format}')", arguments[0]))
             }
-            "date_trunc" if arguments.len() == 3 => {
-                let [unit, time, zone] = arguments.as_slice() else { return None };
-                let there = format!("date_trunc({unit}, pg_at_time_zone({time}, {zone}))");
-                sql(&format!("pg_at_time_zone({there}, {zone})"))
-            }
             "generate_series" if function.name.0.iter().all(is_bare) => {
                 if let FunctionArguments::List(list) = &mut function.args {
                     super::relations::interval_step(&mut list.args);
+                    super::relations::days_as_instants(&mut list.args);
                     let shown: Vec<String> = list.args.iter().map(ToString::to_string).collect();
                     return Some(sql(&format!("unnest(\"generate_series\"({}))", shown.join(", "))));
                 }
                 return None;
             }
-            "clock_timestamp" | "statement_timestamp" | "transaction_timestamp" => sql("now()"),
-            "pg_postmaster_start_time" | "pg_conf_load_time" => sql("now()"),
-            "localtimestamp" => sql("CAST(now() AS TIMESTAMP)"),
             "gen_random_uuid" => sql("uuid()"),
+            "round" | "trunc" if matches!(arguments.len(), 1 | 2) => renamed(function, &format!("pg_{name}")),
             "variance" => renamed(function, "var_samp"),
             "every" => renamed(function, "bool_and"),
             "format" => formatted(&argument(0)?, arguments.get(1..)?)?,
             _ => return None,
         })
     }
+}
+
+/// Functions that are others, or expressions, in the engine's words.
+fn plain(name: &str, arguments: &[Expr]) -> Option<Expr> {
+    let nulls = |test: &str| {
+        let all: Vec<String> =
+            arguments.iter().map(|value| format!("CASE WHEN {value} {test} THEN 1 ELSE 0 END")).collect();
+        sql(&format!("({})", all.join(" + ")))
+    };
+    Some(match (name, arguments) {
+        ("mod", [a, b]) => sql(&format!("(({a}) % ({b}))")),
+        ("sign", [a]) => sql(&format!("signum({a})")),
+        ("array_remove", [list, item]) => sql(&format!("array_remove_all({list}, {item})")),
+        ("array_replace", [list, from, to]) => sql(&format!("array_replace_all({list}, {from}, {to})")),
+        ("ceil" | "ceiling", [a]) => sql(&format!("pg_trunc(\"ceil\"({a}))")),
+        ("floor", [a]) => sql(&format!("pg_trunc(\"floor\"({a}))")),
+        ("div", [a, b]) => sql(&format!("trunc(({a}) / ({b}))")),
+        ("width_bucket", [value, low, high, count]) => sql(&format!(
+            "CAST(CASE WHEN {value} < {low} THEN 0 WHEN {value} >= {high} THEN {count} + 1 ELSE \
+             floor(CAST({value} - {low} AS DOUBLE PRECISION) / CAST({high} - {low} AS DOUBLE PRECISION) * {count}) + 1 \
+             END AS INTEGER)"
+        )),
+        ("num_nulls", [_, ..]) => nulls("IS NULL"),
+        ("num_nonnulls", [_, ..]) => nulls("IS NOT NULL"),
+        ("convert_from", [bytes, _]) => sql(&format!("arrow_cast({bytes}, 'Utf8')")),
+        ("convert_to", [text, _]) => sql(&format!("arrow_cast({text}, 'Binary')")),
+        ("string_to_table", [value, separator]) => sql(&format!("unnest(string_to_array({value}, {separator}))")),
+        ("regexp_split_to_array", [value, pattern]) => sql(&format!("pg_regexp_split({value}, {pattern}, '')")),
+        ("regexp_split_to_array", [value, pattern, flags]) => {
+            sql(&format!("pg_regexp_split({value}, {pattern}, {flags})"))
+        }
+        ("regexp_split_to_table", [value, pattern]) => {
+            sql(&format!("unnest(pg_regexp_split({value}, {pattern}, ''))"))
+        }
+        ("regexp_matches", [value, pattern]) => {
+            sql(&format!("unnest(pg_regexp_matches({value}, {pattern}, ''))"))
+        }
+        ("regexp_matches", [value, pattern, flags]) => {
+            sql(&format!("unnest(pg_regexp_matches({value}, {pattern}, {flags}))"))
+        }
+        ("regexp_substr", [value, pattern]) => {
+            sql(&format!("pg_regexp_part({value}, '(' || {pattern} || ')', '')"))
+        }
+        ("substring", [value, pattern]) if constant(pattern).is_some() => {
+            sql(&format!("pg_regexp_part({value}, {pattern}, '')"))
+        }
+        ("to_number", [value, _]) => {
+            sql(&format!("CAST(regexp_replace({value}, '[^-0-9.]', '', 'g') AS NUMERIC)"))
+        }
+        _ => return None,
+    })
+}
+
+/// Aggregates over what they order, as functions of a list.
+fn aggregate(name: &str, function: &Function, arguments: &[Expr]) -> Option<Expr> {
+    let [order] = function.within_group.as_slice() else { return None };
+    let mut call = function.clone();
+    call.within_group.clear();
+    if let FunctionArguments::None = call.args {
+        return None;
+    }
+    if let FunctionArguments::List(list) = &mut call.args {
+        list.clauses.clear();
+    }
+    let list = super::json::listed(&call, &order.expr)?;
+    let descending = order.options.asc == Some(false);
+    let several = |share: &Expr| {
+        let mut share = share;
+        while let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = share {
+            share = inner;
+        }
+        matches!(share, Expr::Array(_)) || constant(share).is_some_and(|text| text.starts_with('{'))
+    };
+    Some(match (name, arguments) {
+        ("mode", []) => sql(&format!("pg_mode({list}, {descending})")),
+        ("percentile_disc", [share]) => sql(&format!("pg_percentile_disc({list}, {descending}, {share})")),
+        ("percentile_cont", [share]) if several(share) => {
+            sql(&format!("pg_percentile_cont({list}, {descending}, {share})"))
+        }
+        _ => return None,
+    })
 }
 
 /// Whether a name is written without quotes.

@@ -132,6 +132,9 @@ enum Named {
 fn name_of(expr: &Expr) -> Named {
     let called = |name: &str| Named::As(name.to_string());
     match expr {
+        Expr::Identifier(ident) if ident.quote_style.is_none() && is_function(&ident.value) => {
+            Named::As(ident.value.to_lowercase())
+        }
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Named::Column,
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
         Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
@@ -152,6 +155,7 @@ fn name_of(expr: &Expr) -> Named {
             Some(name) => Named::As(name.value.to_lowercase()),
             None => Named::Unknown,
         },
+        Expr::Cast { expr, data_type, .. } if is_cast(expr) => Named::As(type_name(data_type)),
         Expr::Cast { expr, data_type, .. } => match name_of(expr) {
             Named::Column => match expr.as_ref() {
                 Expr::Identifier(ident) => Named::As(ident.value.clone()),
@@ -192,13 +196,33 @@ fn name_of(expr: &Expr) -> Named {
         Expr::Ceil { .. } => called("ceil"),
         Expr::Floor { .. } => called("floor"),
         Expr::Position { .. } => called("position"),
+        Expr::Substring { shorthand: true, .. } => called("substr"),
         Expr::Substring { .. } => called("substring"),
+        Expr::Trim { trim_where: Some(TrimWhereField::Leading), .. } => called("ltrim"),
+        Expr::Trim { trim_where: Some(TrimWhereField::Trailing), .. } => called("rtrim"),
         Expr::Trim { .. } => called("btrim"),
         Expr::AtTimeZone { .. } => called("timezone"),
         Expr::Interval(_) => called("interval"),
         Expr::TypedString(typed) => Named::As(type_name(&typed.data_type)),
         Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => called("bool"),
         _ => Named::Unknown,
+    }
+}
+
+/// Names that are functions without parentheses.
+fn is_function(name: &str) -> bool {
+    ["current_schema", "current_catalog", "current_role", "current_user", "session_user", "user"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether it is called after its type: the outermost type counts.
+fn is_cast(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_cast(inner),
+        Expr::Cast { expr, .. } => !matches!(name_of(expr), Named::Column) && !matches!(expr.as_ref(), Expr::Function(_)),
+        Expr::TypedString(_) => true,
+        _ => false,
     }
 }
 
@@ -214,6 +238,7 @@ pub(super) fn type_name(data_type: &DataType) -> String {
         "double precision" | "double" | "float" => "float8",
         "real" => "float4",
         "decimal" => "numeric",
+        "char" | "character" => "bpchar",
         "character varying" => "varchar",
         "timestamp with time zone" => "timestamptz",
         "timestamp without time zone" => "timestamp",

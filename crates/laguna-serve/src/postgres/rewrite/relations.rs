@@ -12,12 +12,18 @@ const ENGINE: [&str; 2] = ["generate_series", "range"];
 /// A table factor that is a call, in the engine's words; `None` when it is none, or the engine's.
 pub(super) fn called(factor: &mut TableFactor) -> Option<TableFactor> {
     match factor {
-        TableFactor::Table { name, args: Some(args), alias, with_ordinality: false, .. } => {
+        TableFactor::Table { with_ordinality: true, .. } | TableFactor::UNNEST { with_ordinality: true, .. } => {
+            numbered(factor)
+        }
+        TableFactor::Table { name, args: Some(args), alias, .. } => {
             let function = last_name(name);
             if name.0.len() > 1 && !is_system(name) {
                 return None;
             }
             let series = function == "generate_series";
+            if let Some(of_json) = of_json(&function, args, alias.as_ref()) {
+                return Some(of_json);
+            }
             if ENGINE.contains(&function.as_str()) && args.args.iter().all(is_plain) {
                 if series {
                     interval_step(&mut args.args);
@@ -27,6 +33,10 @@ pub(super) fn called(factor: &mut TableFactor) -> Option<TableFactor> {
             }
             if function == "range" {
                 return None;
+            }
+            if series {
+                interval_step(&mut args.args);
+                days_as_instants(&mut args.args);
             }
             let shown: Vec<String> = args.args.iter().map(ToString::to_string).collect();
             // In quotes it is left as it is.
@@ -63,11 +73,7 @@ fn derived(call: &str, function: &str, alias: Option<&TableAlias>) -> Option<Tab
     let table = alias.map_or_else(|| Ident::new(function), |alias| alias.name.clone());
     let column =
         alias.and_then(|alias| alias.columns.first()).map_or_else(|| table.clone(), |it| it.name.clone());
-    let written = format!("SELECT * FROM (SELECT {call} AS {column}) AS {table}");
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &written).ok()?;
-    let Statement::Query(query) = statements.pop()? else { return None };
-    let SetExpr::Select(mut select) = *query.body else { return None };
-    Some(select.from.pop()?.relation)
+    relation(&format!("(SELECT {call} AS {column}) AS {table}"))
 }
 
 /// Whether an argument is written out, as the engine's table functions need it.
@@ -78,7 +84,8 @@ fn is_plain(argument: &FunctionArg) -> bool {
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => {
             matches!(expr.as_ref(), Expr::Value(_))
         }
-        Expr::TypedString(_) | Expr::Interval(_) => true,
+        Expr::TypedString(typed) => super::casts::is_plain(&typed.data_type),
+        Expr::Interval(_) => true,
         _ => false,
     }
 }
@@ -90,6 +97,104 @@ pub(super) fn interval_step(args: &mut [FunctionArg]) {
     {
         *step = sql(&format!("INTERVAL '{}'", text.replace('\'', "''")));
     }
+}
+
+/// A series of days is one of instants.
+pub(super) fn days_as_instants(args: &mut [FunctionArg]) {
+    let is_day = |expr: &Expr| match expr {
+        Expr::Cast { data_type, .. } => *data_type == DataType::Date,
+        Expr::TypedString(typed) => typed.data_type == DataType::Date,
+        Expr::Identifier(ident) => ident.value.eq_ignore_ascii_case("current_date"),
+        _ => false,
+    };
+    for arg in args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg
+            && is_day(expr)
+        {
+            *expr = sql(&format!("CAST({expr} AS TIMESTAMPTZ)"));
+        }
+    }
+}
+
+/// `… WITH ORDINALITY`: the rows with their numbers.
+fn numbered(factor: &TableFactor) -> Option<TableFactor> {
+    let mut inner = factor.clone();
+    let (name, alias) = match &mut inner {
+        TableFactor::Table { name, with_ordinality, alias, .. } => {
+            *with_ordinality = false;
+            (last_name(name), alias.take())
+        }
+        TableFactor::UNNEST { with_ordinality, alias, .. } => {
+            *with_ordinality = false;
+            ("unnest".to_string(), alias.take())
+        }
+        _ => return None,
+    };
+    let table = alias.as_ref().map_or_else(|| Ident::new(&name), |alias| alias.name.clone());
+    let columns: Vec<Ident> = alias.iter().flat_map(|alias| &alias.columns).map(|column| column.name.clone()).collect();
+    let column = columns.first().cloned().unwrap_or_else(|| table.clone());
+    let number = columns.get(1).cloned().unwrap_or_else(|| Ident::new("ordinality"));
+    relation(&format!(
+        "(SELECT {column}, row_number() OVER () AS {number} FROM {inner} AS pg_o__({column})) AS {table}"
+    ))
+}
+
+/// Functions that make rows of the members or items of a document.
+fn of_json(function: &str, args: &TableFunctionArgs, alias: Option<&TableAlias>) -> Option<TableFactor> {
+    let plain = function.replace("jsonb", "json");
+    let document = args.args.first().and_then(unnamed)?;
+    let columns: Vec<String> =
+        alias.iter().flat_map(|alias| &alias.columns).map(|column| column.name.to_string()).collect();
+    let column = |index: usize, name: &str| columns.get(index).cloned().unwrap_or_else(|| name.to_string());
+    let made = match plain.as_str() {
+        "json_each" | "json_each_text" => {
+            let text = if plain.ends_with("_text") { "_text" } else { "" };
+            format!(
+                "unnest(pg_json_keys({document})) AS {}, unnest(pg_json_values{text}({document})) AS {}",
+                column(0, "key"),
+                column(1, "value")
+            )
+        }
+        "json_array_elements" => format!("unnest(pg_json_elements({document})) AS {}", column(0, "value")),
+        "json_array_elements_text" => {
+            format!("unnest(pg_json_elements_text({document})) AS {}", column(0, "value"))
+        }
+        _ => return None,
+    };
+    let table = alias.map_or_else(|| Ident::new(function), |alias| alias.name.clone());
+    relation(&format!("(SELECT {made}) AS {table}"))
+}
+
+/// A table factor that is written as SQL.
+fn relation(written: &str) -> Option<TableFactor> {
+    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &format!("SELECT * FROM {written}")).ok()?;
+    let Statement::Query(query) = statements.pop()? else { return None };
+    let SetExpr::Select(mut select) = *query.body else { return None };
+    Some(select.from.pop()?.relation)
+}
+
+/// `TABLE t` as a query.
+pub(super) fn whole_table(query: &mut Query) {
+    let SetExpr::Table(table) = query.body.as_ref() else { return };
+    let Some(name) = &table.table_name else { return };
+    let name = Ident::with_quote('"', name.replace('"', ""));
+    let name = match &table.schema_name {
+        Some(schema) => format!("\"{}\".{name}", schema.replace('"', "")),
+        None => name.to_string(),
+    };
+    let statements = Parser::parse_sql(&PostgreSqlDialect {}, &format!("SELECT * FROM {name}"));
+    if let Ok([Statement::Query(whole)]) = statements.as_deref() {
+        query.body = whole.body.clone();
+    }
+}
+
+/// `value IN (query)` as a value: whether there is more than nothing to count.
+pub(super) fn is_among(value: &Expr, query: &Query, negated: bool) -> Expr {
+    let compares = if negated { "= 0" } else { "> 0" };
+    sql(&format!(
+        "CASE WHEN {value} IS NULL THEN NULL ELSE \
+         (SELECT count(*) FROM ({query}) AS pg_i__ (pg_v__) WHERE pg_v__ = {value}) {compares} END"
+    ))
 }
 
 /// `EXISTS (…)` as a value: whether there is more than nothing to count.

@@ -53,11 +53,21 @@ pub(super) fn array_of(query: &Query) -> Expr {
     if reads_nothing(select) || !select.from.iter().all(is_table) {
         return empty();
     }
-    query.order_by = None;
+    let order = query.order_by.take();
+    let of_rows = query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
     match select.projection.as_mut_slice() {
-        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] => {
-            *expr = sql(&format!("array_agg({expr})"));
+        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] if of_rows && !mentions(expr, &AGGREGATES) => {
+            let order = order.map(|order| format!(" {order}")).unwrap_or_default();
+            *expr = sql(&format!("array_agg({expr}{order})"));
             Expr::Subquery(Box::new(query))
+        }
+        [_] => {
+            query.order_by = order;
+            sql(&format!("(SELECT array_agg(pg_v__) FROM ({query}) AS pg_a__ (pg_v__))"))
         }
         _ => empty(),
     }
@@ -93,8 +103,43 @@ pub(super) fn subquery(query: &mut Query) -> Option<Expr> {
             false => sql("CAST(NULL AS TEXT)"),
         });
     }
-    if query.limit_clause.is_none() && select.selection.is_some() && !select.from.is_empty() {
-        select.projection = vec![SelectItem::UnnamedExpr(sql(&format!("max({expr})")))];
+    let reads_catalog = select.from.iter().any(|table| match &table.relation {
+        TableFactor::Table { name, .. } => {
+            let schema = name.0.first().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
+            last_name(name).starts_with("pg_") || schema.as_deref() == Some("information_schema")
+        }
+        _ => false,
+    });
+    if query.limit_clause.is_none()
+        && select.selection.is_some()
+        && !select.from.is_empty()
+        && select.distinct.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty())
+    {
+        let one = if reads_catalog { format!("max({expr})") } else { format!("pg_single(array_agg({expr}))") };
+        select.projection = vec![SelectItem::UnnamedExpr(sql(&one))];
+        query.order_by = None;
     }
     None
+}
+
+/// `value LIKE ANY (ARRAY[…])` as one comparison a pattern.
+pub(super) fn like_any(expr: &Expr) -> Option<Expr> {
+    let (word, negated, value, pattern) = match expr {
+        Expr::Like { negated, expr, pattern, .. } => ("LIKE", negated, expr, pattern),
+        Expr::ILike { negated, expr, pattern, .. } => ("ILIKE", negated, expr, pattern),
+        _ => return None,
+    };
+    let mut pattern = pattern.as_ref();
+    while let Expr::Nested(inner) | Expr::Cast { expr: inner, .. } = pattern {
+        pattern = inner;
+    }
+    let items: Vec<String> = match pattern {
+        Expr::Array(array) => array.elem.iter().map(ToString::to_string).collect(),
+        Expr::Tuple(items) => items.iter().map(ToString::to_string).collect(),
+        other => super::list_items(&super::constant(other)?)?,
+    };
+    let not = if *negated { "NOT " } else { "" };
+    let compared: Vec<String> = items.iter().map(|item| format!("{value} {not}{word} {item}")).collect();
+    Some(sql(&if compared.is_empty() { "false".to_string() } else { format!("({})", compared.join(" OR ")) }))
 }

@@ -1,0 +1,673 @@
+//! `json` and `jsonb`: documents are texts here; what is looked up in one is a piece of its text, so that a document in
+//! the order and spacing of `jsonb` stays one.
+
+use std::cmp::Ordering;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListBuilder, StringArray, StringBuilder,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
+};
+use laguna_query::output::json_texts;
+use serde_json::Value;
+
+use crate::postgres::types::{JSON, JSONB, MARK};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// A text that must be a document.
+    Json,
+    Jsonb,
+    /// `->`, `->>`, `#>` and `#>>`.
+    Get,
+    GetText,
+    Path,
+    PathText,
+    BuildObject,
+    /// An object without spaces, as rows are written.
+    BuildRow,
+    BuildArray,
+    ToJson,
+    /// A list as an array; two lists as an object.
+    OfList,
+    OfLists,
+    Length,
+    TypeOf,
+    Keys,
+    Elements,
+    ElementsText,
+    Values,
+    ValuesText,
+    Has,
+    Contains,
+    Pretty,
+}
+
+/// A function of documents; `binary`: what it makes is `jsonb`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Documents {
+    name: &'static str,
+    kind: Kind,
+    binary: bool,
+    signature: Signature,
+}
+
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    let all = [
+        ("pg_json", Kind::Json, false),
+        ("pg_jsonb", Kind::Jsonb, true),
+        ("pg_json_get", Kind::Get, false),
+        ("pg_json_get_text", Kind::GetText, false),
+        ("pg_json_path", Kind::Path, false),
+        ("pg_json_path_text", Kind::PathText, false),
+        ("json_build_object", Kind::BuildObject, false),
+        ("jsonb_build_object", Kind::BuildObject, true),
+        ("pg_json_row", Kind::BuildRow, false),
+        ("json_build_array", Kind::BuildArray, false),
+        ("jsonb_build_array", Kind::BuildArray, true),
+        ("to_json", Kind::ToJson, false),
+        ("to_jsonb", Kind::ToJson, true),
+        ("pg_json_list", Kind::OfList, false),
+        ("pg_jsonb_list", Kind::OfList, true),
+        ("pg_json_lists", Kind::OfLists, false),
+        ("pg_jsonb_lists", Kind::OfLists, true),
+        ("json_array_length", Kind::Length, false),
+        ("jsonb_array_length", Kind::Length, true),
+        ("json_typeof", Kind::TypeOf, false),
+        ("jsonb_typeof", Kind::TypeOf, true),
+        ("pg_json_keys", Kind::Keys, false),
+        ("pg_json_elements", Kind::Elements, false),
+        ("pg_json_elements_text", Kind::ElementsText, false),
+        ("pg_json_values", Kind::Values, false),
+        ("pg_json_values_text", Kind::ValuesText, false),
+        ("pg_json_has", Kind::Has, false),
+        ("pg_json_contains", Kind::Contains, false),
+        ("jsonb_pretty", Kind::Pretty, false),
+    ];
+    let function = |(name, kind, binary)| {
+        let any = vec![TypeSignature::VariadicAny, TypeSignature::Nullary];
+        ScalarUDF::from(Documents { name, kind, binary, signature: Signature::one_of(any, Volatility::Immutable) })
+    };
+    all.into_iter().map(function).collect()
+}
+
+/// Whether a column holds documents.
+fn is_marked(field: &Field) -> bool {
+    field.metadata().contains_key(MARK)
+}
+
+fn is_binary(field: &Field) -> bool {
+    field.metadata().get(MARK).is_some_and(|oid| *oid == JSONB.to_string())
+}
+
+fn marked(name: &str, binary: bool) -> FieldRef {
+    let oid = if binary { JSONB } else { JSON };
+    let mark = std::collections::HashMap::from([(MARK.to_string(), oid.to_string())]);
+    Arc::new(Field::new(name, DataType::Utf8, true).with_metadata(mark))
+}
+
+impl ScalarUDFImpl for Documents {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+        Ok(match self.kind {
+            Kind::Length => DataType::Int32,
+            Kind::Has | Kind::Contains => DataType::Boolean,
+            Kind::Keys | Kind::Elements | Kind::ElementsText | Kind::Values | Kind::ValuesText => texts,
+            _ => DataType::Utf8,
+        })
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let least = match self.kind {
+            Kind::BuildObject | Kind::BuildRow | Kind::BuildArray => 0,
+            Kind::Get | Kind::GetText | Kind::Path | Kind::PathText | Kind::Has | Kind::Contains | Kind::OfLists => 2,
+            _ => 1,
+        };
+        if args.arg_fields.len() < least {
+            return plan_err!("function {}() does not exist", self.name);
+        }
+        Ok(match self.kind {
+            Kind::Get | Kind::Path => marked(self.name, is_binary(&args.arg_fields[0])),
+            Kind::Json
+            | Kind::Jsonb
+            | Kind::BuildObject
+            | Kind::BuildRow
+            | Kind::BuildArray
+            | Kind::ToJson
+            | Kind::OfList
+            | Kind::OfLists => marked(self.name, self.binary),
+            _ => Arc::new(Field::new(self.name, self.return_type(&[])?, true)),
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = args.number_rows;
+        let arrays: Vec<ArrayRef> = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
+        match self.kind {
+            Kind::BuildObject
+            | Kind::BuildRow
+            | Kind::BuildArray
+            | Kind::ToJson
+            | Kind::OfList
+            | Kind::OfLists => {
+                self.build(&arrays, &args.arg_fields, rows)
+            }
+            _ => self.read(&arrays, rows),
+        }
+    }
+}
+
+/// The values of a column as documents. `raw`: they are documents already.
+struct Written(StringArray);
+
+impl Written {
+    fn new(array: &ArrayRef, raw: bool) -> Result<Written> {
+        Ok(Written(match array.data_type() {
+            _ if raw => cast(array, &DataType::Utf8)?.as_string().clone(),
+            DataType::Null => StringArray::new_null(array.len()),
+            _ => json_texts(array).map_err(laguna_query::errors::external)?,
+        }))
+    }
+
+    fn of(&self, row: usize) -> &str {
+        if self.0.is_null(row) { "null" } else { self.0.value(row) }
+    }
+}
+
+impl Documents {
+    fn build(&self, arrays: &[ArrayRef], fields: &[FieldRef], rows: usize) -> Result<ColumnarValue> {
+        let mut out = StringBuilder::new();
+        let mut finish = |text: Option<String>| {
+            out.append_option(match (text, self.binary) {
+                (Some(text), true) => Some(normal(&text).unwrap_or(text)),
+                (text, _) => text,
+            });
+        };
+        match self.kind {
+            Kind::OfList | Kind::OfLists => {
+                // Whether the items are documents.
+                let raw = match arrays.get(arrays.len() - 1).map(|array| array.data_type()) {
+                    Some(DataType::Boolean) => arrays[arrays.len() - 1].as_boolean().value(0),
+                    _ => false,
+                };
+                let list = |array: &ArrayRef| -> Result<ArrayRef> {
+                    match array.data_type() {
+                        DataType::List(_) => Ok(array.clone()),
+                        other => plan_err!("{} is of lists, not of {other}", self.name),
+                    }
+                };
+                let first = list(&arrays[0])?;
+                let first = first.as_list::<i32>();
+                let keys = match self.kind {
+                    Kind::OfLists => Some(cast(first.values(), &DataType::Utf8)?),
+                    _ => None,
+                };
+                let items = match self.kind {
+                    Kind::OfLists => list(&arrays[1])?,
+                    _ => Arc::new(first.clone()) as ArrayRef,
+                };
+                let items = items.as_list::<i32>();
+                let written = Written::new(items.values(), raw)?;
+                for row in 0..rows {
+                    if first.is_null(row) || items.is_null(row) {
+                        finish(None);
+                        continue;
+                    }
+                    let of = |list: &arrow::array::ListArray| list.value_offsets()[row] as usize;
+                    let (start, key) = (of(items), of(first));
+                    let count = items.value_length(row) as usize;
+                    let mut text = String::from(if keys.is_some() { "{ " } else { "[" });
+                    for index in 0..count {
+                        if index > 0 {
+                            text.push_str(", ");
+                        }
+                        if let Some(keys) = &keys {
+                            let keys = keys.as_string::<i32>();
+                            if keys.is_null(key + index) {
+                                return exec_err!("field name must not be null");
+                            }
+                            let _ = write!(text, "{} : ", quoted(keys.value(key + index)));
+                        }
+                        text.push_str(written.of(start + index));
+                    }
+                    text.push_str(if keys.is_some() { " }" } else { "]" });
+                    finish(Some(text));
+                }
+            }
+            _ => {
+                let named = matches!(self.kind, Kind::BuildObject | Kind::BuildRow);
+                let (comma, colon) = if self.kind == Kind::BuildRow { (",", ":") } else { (", ", " : ") };
+                if named && !arrays.len().is_multiple_of(2) {
+                    return exec_err!("argument list must have even number of elements");
+                }
+                let written: Vec<Written> = arrays
+                    .iter()
+                    .zip(fields)
+                    .map(|(array, field)| Written::new(array, is_marked(field)))
+                    .collect::<Result<_>>()?;
+                let keys: Vec<ArrayRef> = match named {
+                    true => arrays.iter().map(|array| Ok(cast(array, &DataType::Utf8)?)).collect::<Result<_>>()?,
+                    false => Vec::new(),
+                };
+                for row in 0..rows {
+                    if self.kind == Kind::ToJson {
+                        finish((!arrays[0].is_null(row)).then(|| written[0].of(row).to_string()));
+                        continue;
+                    }
+                    let mut text = String::from(if named { "{" } else { "[" });
+                    for (index, value) in written.iter().enumerate() {
+                        match (named, index % 2) {
+                            (true, 0) => {
+                                let key = keys[index].as_string::<i32>();
+                                if key.is_null(row) {
+                                    return exec_err!("argument {} must not be null", index + 1);
+                                }
+                                text.push_str(if index > 0 { comma } else { "" });
+                                let _ = write!(text, "{}{colon}", quoted(key.value(row)));
+                            }
+                            (true, _) => text.push_str(value.of(row)),
+                            (false, _) => {
+                                text.push_str(if index > 0 { ", " } else { "" });
+                                text.push_str(value.of(row));
+                            }
+                        }
+                    }
+                    text.push(if named { '}' } else { ']' });
+                    finish(Some(text));
+                }
+            }
+        }
+        Ok(ColumnarValue::Array(Arc::new(out.finish())))
+    }
+
+    fn read(&self, arrays: &[ArrayRef], rows: usize) -> Result<ColumnarValue> {
+        // What is nested here is a document to PostgreSQL's clients.
+        let documents = match arrays[0].data_type() {
+            data_type if data_type.is_nested() => json_texts(&arrays[0]).map_err(laguna_query::errors::external)?,
+            _ => cast(&arrays[0], &DataType::Utf8)?.as_string().clone(),
+        };
+        let document = |row: usize| -> Result<Option<&str>> {
+            if documents.is_null(row) {
+                return Ok(None);
+            }
+            checked(documents.value(row)).map(Some)
+        };
+        let steps = |row: usize| -> Result<Option<Vec<Step>>> { self.steps(&arrays[1..], row) };
+        let array: ArrayRef = match self.kind {
+            Kind::Json | Kind::Jsonb => {
+                let mut out = StringBuilder::new();
+                for row in 0..rows {
+                    out.append_option(match (document(row)?, self.kind) {
+                        (Some(text), Kind::Jsonb) => normal(text),
+                        (text, _) => text.map(str::to_string),
+                    });
+                }
+                Arc::new(out.finish())
+            }
+            Kind::Get | Kind::Path | Kind::GetText | Kind::PathText => {
+                let mut out = StringBuilder::new();
+                for row in 0..rows {
+                    let found = match (document(row)?, steps(row)?) {
+                        (Some(text), Some(steps)) => steps.iter().try_fold(text, |text, step| find(text, step)),
+                        _ => None,
+                    };
+                    out.append_option(match self.kind {
+                        Kind::Get | Kind::Path => found.map(str::to_string),
+                        _ => found.and_then(plain),
+                    });
+                }
+                Arc::new(out.finish())
+            }
+            Kind::Length => {
+                let mut out = Vec::with_capacity(rows);
+                for row in 0..rows {
+                    out.push(match document(row)?.map(|text| (text.starts_with('['), items(text).len())) {
+                        None => None,
+                        Some((true, count)) => Some(count as i32),
+                        Some(_) => return exec_err!("cannot get array length of a non-array"),
+                    });
+                }
+                Arc::new(Int32Array::from(out))
+            }
+            Kind::TypeOf => {
+                let mut out = StringBuilder::new();
+                for row in 0..rows {
+                    out.append_option(document(row)?.map(type_of));
+                }
+                Arc::new(out.finish())
+            }
+            Kind::Pretty => {
+                let mut out = StringBuilder::new();
+                for row in 0..rows {
+                    out.append_option(document(row)?.map(|text| pretty(&sorted(text))));
+                }
+                Arc::new(out.finish())
+            }
+            Kind::Has => {
+                let keys = cast(&arrays[1], &DataType::Utf8)?;
+                let keys = keys.as_string::<i32>();
+                let mut out = Vec::with_capacity(rows);
+                for row in 0..rows {
+                    out.push(document(row)?.filter(|_| !keys.is_null(row)).map(|text| has(text, keys.value(row))));
+                }
+                Arc::new(BooleanArray::from(out))
+            }
+            Kind::Contains => {
+                let others = cast(&arrays[1], &DataType::Utf8)?;
+                let others = others.as_string::<i32>();
+                let mut out = Vec::with_capacity(rows);
+                for row in 0..rows {
+                    let both = document(row)?.filter(|_| !others.is_null(row));
+                    out.push(match both {
+                        Some(text) => Some(contains(&sorted(text), &sorted(checked(others.value(row))?), true)),
+                        None => None,
+                    });
+                }
+                Arc::new(BooleanArray::from(out))
+            }
+            _ => {
+                let mut out = ListBuilder::new(StringBuilder::new());
+                for row in 0..rows {
+                    let Some(text) = document(row)? else {
+                        out.append(false);
+                        continue;
+                    };
+                    let of_array = matches!(self.kind, Kind::Elements | Kind::ElementsText);
+                    if text.starts_with('[') != of_array || !text.starts_with(['[', '{']) {
+                        let wanted = if of_array { "elements from a non-array" } else { "keys of a non-object" };
+                        return exec_err!("cannot extract {wanted}");
+                    }
+                    for (key, value) in items(text) {
+                        out.values().append_option(match self.kind {
+                            Kind::Keys => key.and_then(plain),
+                            Kind::ElementsText | Kind::ValuesText => plain(value),
+                            _ => Some(value.to_string()),
+                        });
+                    }
+                    out.append(true);
+                }
+                Arc::new(out.finish())
+            }
+        };
+        Ok(ColumnarValue::Array(array))
+    }
+
+    /// Where to look in a row; `None` when one of it is null.
+    fn steps(&self, arguments: &[ArrayRef], row: usize) -> Result<Option<Vec<Step>>> {
+        let path = matches!(self.kind, Kind::Path | Kind::PathText);
+        let mut steps = Vec::new();
+        for argument in arguments {
+            if argument.is_null(row) {
+                return Ok(None);
+            }
+            match argument.data_type() {
+                number if number.is_integer() => {
+                    let index = cast(&argument.slice(row, 1), &DataType::Int64)?;
+                    steps.push(Step::Index(index.as_primitive::<arrow::datatypes::Int64Type>().value(0)));
+                }
+                DataType::List(_) => {
+                    let words = cast(&argument.as_list::<i32>().value(row), &DataType::Utf8)?;
+                    steps.extend(words.as_string::<i32>().iter().flatten().map(|word| Step::either(word)));
+                }
+                _ => {
+                    let word = cast(&argument.slice(row, 1), &DataType::Utf8)?;
+                    let word = word.as_string::<i32>().value(0);
+                    match word.strip_prefix('{').and_then(|word| word.strip_suffix('}')).filter(|_| path) {
+                        Some("") => {}
+                        Some(words) => steps.extend(words.split(',').map(|word| Step::either(word.trim().trim_matches('"')))),
+                        None if path => steps.push(Step::either(word)),
+                        None => steps.push(Step::Key(word.to_string())),
+                    }
+                }
+            }
+        }
+        Ok(Some(steps))
+    }
+}
+
+/// One step into a document.
+enum Step {
+    Key(String),
+    Index(i64),
+    /// A word of a path: a key in an object, a number in an array.
+    Either(String),
+}
+
+impl Step {
+    fn either(word: &str) -> Step {
+        Step::Either(word.to_string())
+    }
+}
+
+/// The text without what is around it, when it is a document.
+fn checked(text: &str) -> Result<&str> {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(text.trim_ascii()),
+        Err(_) => exec_err!("invalid input syntax for type json"),
+    }
+}
+
+/// A string as a document.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// What a value is as text: strings without quotes, null as nothing.
+fn plain(value: &str) -> Option<String> {
+    match value {
+        "null" => None,
+        value if value.starts_with('"') => serde_json::from_str(value).ok(),
+        value => Some(value.to_string()),
+    }
+}
+
+fn type_of(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "boolean",
+        Some(b'n') => "null",
+        _ => "number",
+    }
+}
+
+/// The members of an object, with their keys as they are written, or the items of an array. `text` is a document.
+fn items(text: &str) -> Vec<(Option<&str>, &str)> {
+    let bytes = text.as_bytes();
+    let object = bytes.first() == Some(&b'{');
+    let mut found = Vec::new();
+    if !object && bytes.first() != Some(&b'[') {
+        return found;
+    }
+    let (mut at, mut depth, mut start, mut key) = (1, 0, 1, None);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth > 0 => depth -= 1,
+            b':' if depth == 0 && object => {
+                key = Some(text[start..at].trim_ascii());
+                start = at + 1;
+            }
+            b',' | b'}' | b']' if depth == 0 => {
+                let value = text[start..at].trim_ascii();
+                if !value.is_empty() {
+                    found.push((key.take(), value));
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// What a step leads to.
+fn find<'a>(text: &'a str, step: &Step) -> Option<&'a str> {
+    let is_array = text.starts_with('[');
+    let at = |index: i64| {
+        let all = items(text);
+        let index = if index < 0 { index + all.len() as i64 } else { index };
+        all.get(usize::try_from(index).ok()?).map(|(_, value)| *value)
+    };
+    let named = |name: &str| {
+        let is_it = |key: Option<&str>| key.and_then(plain).is_some_and(|key| key == name);
+        // The last of a name that is there twice counts.
+        items(text).into_iter().rev().find(|(key, _)| is_it(*key)).map(|(_, value)| value)
+    };
+    match step {
+        Step::Index(index) if is_array => at(*index),
+        Step::Either(word) if is_array => at(word.parse().ok()?),
+        Step::Key(name) | Step::Either(name) if text.starts_with('{') => named(name),
+        _ => None,
+    }
+}
+
+/// Whether an object has a key, or an array an item that is this string.
+fn has(text: &str, name: &str) -> bool {
+    items(text).into_iter().any(|(key, value)| key.or(Some(value)).filter(|it| it.starts_with('"')).and_then(plain).is_some_and(|it| it == name))
+}
+
+/// A document, its keys in the order of `jsonb`.
+fn sorted(text: &str) -> Value {
+    let mut value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    sort(&mut value);
+    value
+}
+
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(sort),
+        Value::Object(members) => {
+            let mut all: Vec<(String, Value)> = std::mem::take(members).into_iter().collect();
+            // Shorter keys first.
+            all.sort_by(|(a, _), (b, _)| match a.len().cmp(&b.len()) {
+                Ordering::Equal => a.cmp(b),
+                other => other,
+            });
+            all.iter_mut().for_each(|(_, value)| sort(value));
+            members.extend(all);
+        }
+        _ => {}
+    }
+}
+
+/// A document as `jsonb` is written; `None` when it is none.
+fn normal(text: &str) -> Option<String> {
+    fn write(text: &str, out: &mut String) {
+        match text.as_bytes().first() {
+            Some(b'{') => {
+                let mut members: Vec<(String, &str)> =
+                    items(text).into_iter().filter_map(|(key, value)| Some((plain(key?)?, value))).collect();
+                // The last of a name that is there twice counts.
+                members.reverse();
+                members.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+                members.dedup_by(|(later, _), (first, _)| later == first);
+                out.push('{');
+                for (index, (key, value)) in members.into_iter().enumerate() {
+                    let _ = write!(out, "{}{}: ", if index > 0 { ", " } else { "" }, quoted(&key));
+                    write(value, out);
+                }
+                out.push('}');
+            }
+            Some(b'[') => {
+                out.push('[');
+                for (index, (_, value)) in items(text).into_iter().enumerate() {
+                    out.push_str(if index > 0 { ", " } else { "" });
+                    write(value, out);
+                }
+                out.push(']');
+            }
+            Some(b'"') => out.push_str(&plain(text).map_or_else(|| text.to_string(), |text| quoted(&text))),
+            _ => out.push_str(text),
+        }
+    }
+    use std::fmt::Write;
+    checked(text).ok().map(|text| {
+        let mut out = String::with_capacity(text.len());
+        write(text, &mut out);
+        out
+    })
+}
+
+/// `@>`: whether one document has all of another. `top`: an array has a value that stands alone.
+fn contains(all: &Value, part: &Value, top: bool) -> bool {
+    match (all, part) {
+        (Value::Object(all), Value::Object(part)) => {
+            part.iter().all(|(key, wanted)| all.get(key).is_some_and(|value| contains(value, wanted, false)))
+        }
+        (Value::Array(all), Value::Array(part)) => {
+            part.iter().all(|wanted| all.iter().any(|value| contains(value, wanted, false)))
+        }
+        (Value::Array(all), wanted) if top && !wanted.is_object() => all.contains(wanted),
+        (all, part) => all == part,
+    }
+}
+
+/// A document in lines, indented by four.
+fn pretty(value: &Value) -> String {
+    let mut out = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut writer = serde_json::Serializer::with_formatter(&mut out, formatter);
+    match serde::Serialize::serialize(value, &mut writer) {
+        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+        Err(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{ "b" : [1, {"c": "x, }"}], "a":null, "é\"": 2.50 }"#;
+
+    #[test]
+    fn pieces_of_a_document_are_found_as_they_are_written() {
+        let at = |steps: &[&str]| steps.iter().try_fold(TEXT, |text, step| find(text, &Step::either(step)));
+        assert_eq!(at(&["b"]), Some(r#"[1, {"c": "x, }"}]"#));
+        assert_eq!(at(&["b", "1", "c"]).and_then(plain).as_deref(), Some("x, }"));
+        assert_eq!(at(&["b", "-2"]), Some("1"));
+        assert_eq!(at(&["é\""]), Some("2.50"));
+        assert_eq!(at(&["b", "c"]), None);
+        assert_eq!(at(&["a"]).and_then(plain), None);
+        assert_eq!(items("[]").len() + items("{}").len() + items("3").len(), 0);
+    }
+
+    #[test]
+    fn documents_of_jsonb_are_in_its_order() {
+        assert_eq!(normal(r#"{"bb":1,"a" : [1,2 ],"bb":{"y":"\u0041"}}"#).unwrap(), r#"{"a": [1, 2], "bb": {"y": "A"}}"#);
+        assert_eq!(normal(" 2.50 ").unwrap(), "2.50");
+        assert!(normal("{").is_none());
+    }
+
+    #[test]
+    fn a_document_contains_its_parts() {
+        let of = |all: &str, part: &str| contains(&sorted(all), &sorted(part), true);
+        assert!(of(r#"{"a": 1, "b": [1, 2]}"#, r#"{"b": [2]}"#));
+        assert!(!of(r#"{"a": 1}"#, r#"{"a": 2}"#));
+        assert!(of("[1, [2]]", "1"));
+        assert!(has(r#"{"a": 1}"#, "a") && has(r#"["a"]"#, "a") && !has("[1]", "1"));
+    }
+}

@@ -1,0 +1,126 @@
+//! Times: what clocks and calendars say follows the zone of the session.
+
+use chrono_tz::Tz;
+use datafusion::sql::sqlparser::ast::*;
+
+use super::{Rewriter, constant, sql, text, unnamed};
+use crate::postgres::meaning;
+
+/// How the type of instants of a zone is called in the engine's words; [`zone_of`] reads it.
+const INSTANT: &str = "pg_timestamptz:";
+
+/// The zone in the name of a type of instants.
+pub(in crate::postgres) fn zone_of(name: &str) -> Option<Tz> {
+    meaning::zone(name.strip_prefix(INSTANT)?)
+}
+
+impl Rewriter<'_> {
+    pub(super) fn zone(&self) -> Tz {
+        self.context.variables.zone()
+    }
+
+    /// An expression as an instant.
+    pub(super) fn instant(&self, expr: &str) -> Expr {
+        sql(&format!("CAST({expr} AS \"{INSTANT}{}\")", self.zone()))
+    }
+
+    /// `CAST(inner AS …)` to a time or a text, where the zone of the session matters; `None` where the engine means the same.
+    pub(super) fn cast_of_time(&self, inner: &Expr, data_type: &DataType) -> Option<Expr> {
+        let known = constant(inner).is_some() || super::parameters::placeholder(inner).is_some();
+        match data_type {
+            DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
+                Some(self.instant(&inner.to_string()))
+            }
+            DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("timestamptz") => {
+                Some(self.instant(&inner.to_string()))
+            }
+            DataType::Timestamp(..) | DataType::Datetime(_) if !known && self.zone() != Tz::UTC => {
+                Some(sql(&format!("pg_local({inner})")))
+            }
+            DataType::Text | DataType::Varchar(None) | DataType::CharacterVarying(None) | DataType::String(None) if !known => {
+                Some(sql(&format!("pg_text({inner}, '{}')", self.zone())))
+            }
+            _ => None,
+        }
+    }
+
+    /// `EXTRACT(field FROM time)`.
+    pub(super) fn extract(&self, field: &str, time: &Expr) -> Option<Expr> {
+        let field = field.trim_matches(['"', '\'']).to_lowercase();
+        meaning::is_extracted(&field).then(|| sql(&format!("pg_extract('{field}', {time})")))
+    }
+
+    /// Functions of times.
+    pub(super) fn time_function(&self, name: &str, function: &Function, arguments: &[Expr]) -> Option<Expr> {
+        Some(match (name, arguments) {
+            ("now" | "current_timestamp" | "clock_timestamp" | "statement_timestamp" | "transaction_timestamp", []) => {
+                self.instant("\"now\"()")
+            }
+            ("pg_postmaster_start_time" | "pg_conf_load_time", []) => self.instant("\"now\"()"),
+            ("localtimestamp", _) => sql(&format!("pg_local({})", self.instant("\"now\"()"))),
+            ("date_part", [field, time]) => {
+                let extracted = self.extract(&constant(field)?, time)?;
+                sql(&format!("CAST({extracted} AS DOUBLE PRECISION)"))
+            }
+            ("date_trunc", [unit, time]) => sql(&format!("pg_date_trunc({unit}, {time}, '{}')", self.zone())),
+            ("date_trunc", [unit, time, zone]) => {
+                let there = format!("date_trunc({unit}, pg_at_time_zone({time}, {zone}, '{}'))", self.zone());
+                sql(&format!("pg_at_time_zone({there}, {zone}, '{}')", self.zone()))
+            }
+            ("to_timestamp", [seconds]) => sql(&format!(
+                "pg_at_time_zone(arrow_cast(\"to_timestamp\"(CAST({seconds} AS DOUBLE PRECISION)), 'Timestamp(Microsecond, None)'), 'UTC', '{}')",
+                self.zone()
+            )),
+            ("timezone", [zone, time]) => self.at_time_zone(time, zone),
+            ("age", [time]) => sql(&format!("age(current_date, {time})")),
+            ("isfinite", [time]) => sql(&format!("CASE WHEN {time} IS NOT NULL THEN true END")),
+            ("make_timestamptz", [..]) if arguments.len() >= 6 => {
+                let parts: Vec<String> = arguments.iter().take(6).map(ToString::to_string).collect();
+                let zone = arguments.get(6).map_or_else(|| format!("'{}'", self.zone()), ToString::to_string);
+                self.instant(&format!("pg_make_timestamptz({}, {zone})", parts.join(", ")))
+            }
+            ("make_interval", _) => make_interval(function)?,
+            ("to_char", [value, pattern]) => {
+                // The engine's own patterns have percent signs; in one for numbers it is one.
+                if constant(pattern).is_some_and(|pattern| pattern.contains('%') && !pattern.contains(['9', '0'])) {
+                    return None;
+                }
+                sql(&format!("pg_to_char({value}, {pattern}, '{}')", self.zone()))
+            }
+            _ => return None,
+        })
+    }
+
+    pub(super) fn at_time_zone(&self, time: &Expr, zone: &Expr) -> Expr {
+        sql(&format!("pg_at_time_zone({time}, {zone}, '{}')", self.zone()))
+    }
+}
+
+/// `make_interval(1, 2)` and `make_interval(days => 10)`.
+fn make_interval(function: &Function) -> Option<Expr> {
+    const PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let mut values: [String; 7] = std::array::from_fn(|_| "0".to_string());
+    for (index, argument) in list.args.iter().enumerate() {
+        let (place, value) = match argument {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                (PARTS.iter().position(|part| name.value.eq_ignore_ascii_case(part))?, value)
+            }
+            FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                let name = name.to_string();
+                (PARTS.iter().position(|part| name.eq_ignore_ascii_case(part))?, value)
+            }
+            argument => (index, unnamed(argument)?),
+        };
+        *values.get_mut(place)? = value.to_string();
+    }
+    Some(sql(&format!("pg_make_interval({})", values.join(", "))))
+}
+
+/// A day as the standard writes it, of the other ways in which people write one.
+pub(super) fn written_day(written: &str) -> Option<Expr> {
+    const FORMS: [&str; 9] =
+        ["%Y/%m/%d", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%m/%d/%Y", "%Y %b %d", "%Y-%b-%d"];
+    let day = FORMS.iter().find_map(|form| chrono::NaiveDate::parse_from_str(written.trim(), form).ok())?;
+    Some(text(&day.to_string()))
+}
