@@ -240,7 +240,7 @@ impl Connection {
     }
 
     fn analyse(&self, sql: &str, mut oids: Vec<u32>) -> Result<Statement> {
-        let sql = sql.trim().trim_end_matches(';').to_string();
+        let sql = rewrite::whole_table(sql.trim().trim_end_matches(';').to_string());
         let command = command(&sql)?;
         let parsed = match &command {
             Command::Query => rewrite::parse(&sql),
@@ -317,7 +317,7 @@ impl Connection {
             .collect();
         rewrite::fill(&mut parsed, &texts);
         let context = Context { variables: &self.variables, user: &self.caller.user, pid: self.pid };
-        let (rewritten, set) = rewrite::rewrite(parsed, &context)?;
+        let (rewritten, set) = rewrite::rewrite(parsed, &context);
         for (name, value) in set {
             self.set(&name, Some(&value), false)?;
         }

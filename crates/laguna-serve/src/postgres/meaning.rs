@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::planner::ExprPlanner;
 
+mod alike;
 mod integers;
 mod intervals;
 mod json;
@@ -30,6 +31,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     functions.extend(text::functions());
     functions.extend(lists::functions());
     functions.extend(json::functions());
+    functions.extend(alike::functions());
     functions.push(sleep::sleep());
     functions.extend([numeric::divide(), numeric::multiply(), numeric::exact(), numeric::round(), numeric::trunc()]);
     functions

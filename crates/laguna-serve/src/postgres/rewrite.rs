@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::*;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
-use laguna_base::{Error, Result};
 
 use super::catalog;
 use super::meaning::with_seconds;
@@ -38,11 +37,16 @@ pub(super) struct Context<'a> {
 
 /// Parses one statement; `None` when the engine must say what is wrong with it.
 pub(super) fn parse(sql: &str) -> Option<Statement> {
-    // The parser knows `TABLE name` only within other statements.
-    let whole = sql.trim_start().get(..6).filter(|word| word.eq_ignore_ascii_case("table "));
-    let written = whole.map(|_| format!("SELECT * FROM {}", &sql.trim_start()[6..]));
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, written.as_deref().unwrap_or(sql)).ok()?;
+    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
     (statements.len() == 1).then(|| statements.remove(0))
+}
+
+/// `TABLE name`, which the parser knows only within other statements, as a query.
+pub(super) fn whole_table(sql: String) -> String {
+    match sql.get(..6) {
+        Some(word) if word.eq_ignore_ascii_case("table ") => format!("SELECT * FROM {}", &sql[6..]),
+        _ => sql,
+    }
 }
 
 /// A type's name without its length.
@@ -72,13 +76,10 @@ pub(super) fn fill(statement: &mut Statement, texts: &[Option<String>]) {
 }
 
 /// The statement in the engine's words, and the variables that it sets.
-pub(super) fn rewrite(mut statement: Statement, context: &Context) -> Result<(String, Vec<(String, String)>)> {
+pub(super) fn rewrite(mut statement: Statement, context: &Context) -> (String, Vec<(String, String)>) {
     tell_apart(&mut statement);
-    let mut rewriter = Rewriter { context, set: Vec::new(), rows: Vec::new(), error: None };
+    let mut rewriter = Rewriter { context, set: Vec::new(), rows: Vec::new() };
     let _ = VisitMut::visit(&mut statement, &mut rewriter);
-    if let Some(error) = rewriter.error {
-        return Err(error);
-    }
     // What says the same only now.
     tell_apart(&mut statement);
     let written = match &statement {
@@ -87,7 +88,7 @@ pub(super) fn rewrite(mut statement: Statement, context: &Context) -> Result<(St
         }
         statement => statement.to_string(),
     };
-    Ok((written, rewriter.set))
+    (written, rewriter.set)
 }
 
 /// `EXPLAIN` with PostgreSQL's options, as far as they mean something here.
@@ -109,8 +110,6 @@ struct Rewriter<'a> {
     set: Vec<(String, String)>,
     /// Derived tables that have a name, with the names of their columns.
     rows: Vec<(Ident, Vec<Ident>)>,
-    /// What is wrong with the statement.
-    error: Option<Error>,
 }
 
 fn text(value: &str) -> Expr {

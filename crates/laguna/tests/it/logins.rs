@@ -350,7 +350,8 @@ fn over_tls(certificate: &Certificate, address: &str, request: &str) -> (String,
 #[test]
 fn http_is_encrypted_when_there_is_a_certificate() {
     let Some(certificate) = Certificate::new("TLS of the HTTP door") else { return };
-    let serving = Serving::start(&orders(&certificate.settings()), &["http"]);
+    let project = orders(&certificate.settings());
+    let serving = Serving::start(&project, &["http"]);
     let address = serving.address("http");
     let head = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     let (answer, trusted) = over_tls(&certificate, address, &format!("GET /health {head}\r\n"));

@@ -389,6 +389,18 @@ async fn info_columns(listing: &Listing) -> EngineResult<Vec<Row>> {
             wire::NUMERIC if modifier > 4 => Some(((modifier - 4) >> 16, 10, (modifier - 4) & 0xffff)),
             _ => None,
         };
+        let bits = match oid {
+            wire::FLOAT4 => Some(24i32),
+            wire::FLOAT8 => Some(53),
+            _ => None,
+        };
+        if let Some(bits) = bits {
+            row.insert("numeric_precision", bits.into());
+            row.insert("numeric_precision_radix", 2i32.into());
+        }
+        if oid == wire::DATE {
+            row.insert("datetime_precision", 0i32.into());
+        }
         if let Some((precision, radix, scale)) = precision {
             row.insert("numeric_precision", precision.into());
             row.insert("numeric_precision_radix", radix.into());

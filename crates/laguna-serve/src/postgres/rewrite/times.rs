@@ -79,6 +79,10 @@ impl Rewriter<'_> {
                 let zone = arguments.get(6).map_or_else(|| format!("'{}'", self.zone()), ToString::to_string);
                 self.instant(&format!("pg_make_timestamptz({}, {zone})", parts.join(", ")))
             }
+            ("make_time", [hour, minute, second]) => {
+                let time = format!("pg_make_interval(0, 0, 0, 0, {hour}, {minute}, {second})");
+                sql(&format!("CAST(TIMESTAMP '2000-01-01' + {time} AS TIME)"))
+            }
             ("make_interval", _) => make_interval(function)?,
             ("to_char", [value, pattern]) => {
                 // The engine's own patterns have percent signs; in one for numbers it is one.
