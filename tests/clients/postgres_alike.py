@@ -2,7 +2,7 @@
 
     postgres_alike.py LAGUNA_DSN REFERENCE_DSN STATEMENTS DATA
 
-STATEMENTS has one statement a line; a line `-- zone NAME` changes the session's time zone. DATA is the folder of the flights. Prints one line a difference
+STATEMENTS has one statement a line; those below a line `-- zones NAME…` are asked in each of these time zones. DATA is the folder of the flights. Prints one line a difference
 and leaves 1 when there is one.
 """
 
@@ -74,19 +74,21 @@ def main():
     laguna, reference, file, data = sys.argv[1:]
     fill(reference, data)
     ours, theirs = connect(laguna), connect(reference)
-    asked, wrong = 0, 0
+    asked, wrong, zones = 0, 0, ["UTC"]
     for line in Path(file).read_text().splitlines():
-        if line.startswith("-- zone "):
-            for connection in (ours, theirs):
-                connection.exec_(f"set timezone = '{line.split()[2]}'".encode())
+        if line.startswith("-- zones "):
+            zones = line.split()[2:]
         if not line or line.startswith("--"):
             continue
-        asked += 1
-        expected, got = answer(theirs, line), answer(ours, line)
-        failed = isinstance(expected[0], bytes)
-        if (failed and got[0] != expected[0]) or (not failed and got != expected):
-            wrong += 1
-            print(f"{line}\n  PostgreSQL: {str(expected)[:500]}\n  Laguna:     {str(got)[:500]}")
+        for zone in zones:
+            for connection in (ours, theirs):
+                connection.exec_(f"set timezone = '{zone}'".encode())
+            asked += 1
+            expected, got = answer(theirs, line), answer(ours, line)
+            failed = isinstance(expected[0], bytes)
+            if (failed and got[0] != expected[0]) or (not failed and got != expected):
+                wrong += 1
+                print(f"{line}\n  PostgreSQL: {str(expected)[:500]}\n  Laguna:     {str(got)[:500]}")
     print(f"{asked - wrong} of {asked} statements are answered alike")
     sys.exit(1 if wrong or not asked else 0)
 

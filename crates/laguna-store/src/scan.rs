@@ -7,10 +7,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{Statistics, ToDFSchema, project_schema};
+use datafusion::common::{Column, Statistics, ToDFSchema, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -18,6 +19,8 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::parquet::basic::Type as PhysicalType;
+use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -33,6 +36,9 @@ pub use by_file::FileScans;
 /// Columns besides those of the filters that are rather decoded for all rows than for those alone that pass: finding
 /// the rows again costs a tenth of the 22 queries of TPC-H.
 const NARROW: usize = 8;
+
+/// Bytes of a dictionary in which there are a hundred values or more.
+const LONG: i64 = 1024;
 
 /// Values among which a filter looks for one, below which few rows pass.
 const FEW: usize = 20;
@@ -175,8 +181,18 @@ impl SnapshotTable {
 
     /// Whether rows should be filtered before the columns that no filter reads are decoded: when these are many, or when
     /// few rows will pass.
-    fn filters_first(&self, projection: &[usize], filters: &[Expr]) -> bool {
-        if filters.iter().any(looks_up) {
+    fn filters_first(
+        &self,
+        state: &dyn Session,
+        files: &[usize],
+        projection: &[usize],
+        filters: &[Expr],
+    ) -> bool {
+        let mut columns = filters.iter().filter_map(looked_up).peekable();
+        if columns.peek().is_some()
+            && let Some(footer) = files.first().and_then(|file| self.known_footer(state, *file))
+            && columns.any(|column| has_many_values(&footer, &column.name))
+        {
             return true;
         }
         let filtered: HashSet<&str> =
@@ -185,6 +201,14 @@ impl SnapshotTable {
         let others =
             projection.iter().filter(|place| !filtered.contains(names.field(**place).name().as_str()));
         others.count() > NARROW
+    }
+
+    /// The footer of a file, when it was read before.
+    fn known_footer(&self, state: &dyn Session, file: usize) -> Option<Arc<ParquetMetaData>> {
+        let location = data_path(&self.snapshot.table, &self.snapshot.files[file].path).ok()?;
+        let cached = state.runtime_env().cache_manager.get_file_metadata_cache().get(&location)?;
+        let footer = cached.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?;
+        Some(footer.parquet_metadata().clone())
     }
 
     fn partitioned_file(&self, file: &DataFile) -> DataFusionResult<PartitionedFile> {
@@ -266,7 +290,7 @@ impl TableProvider for SnapshotTable {
             .collect::<DataFusionResult<Vec<_>>>()?;
 
         let groups = groups(partitioned, state.config().target_partitions());
-        let filtered = self.filters_first(&projection, filters);
+        let filtered = self.filters_first(state, &files, &projection, filters);
         self.source(state, groups, projection, statistics, limit, filtered)
     }
 }
@@ -308,18 +332,34 @@ impl SnapshotTable {
     }
 }
 
-/// Whether a filter looks for rows with one value of a column, or one of a few.
-fn looks_up(filter: &Expr) -> bool {
-    let (column, values) = match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (left.as_ref(), right.as_ref()) {
-            (Expr::Column(_), value @ Expr::Literal(..)) => (left.as_ref(), std::slice::from_ref(value)),
-            (value @ Expr::Literal(..), Expr::Column(_)) => (right.as_ref(), std::slice::from_ref(value)),
-            _ => return false,
-        },
-        Expr::InList(list) if !list.negated => (list.expr.as_ref(), list.list.as_slice()),
-        _ => return false,
+/// The column of a filter that looks for rows with one value, or one of a few.
+fn looked_up(filter: &Expr) -> Option<&Column> {
+    let is_value = |expr: &Expr| matches!(expr, Expr::Literal(..));
+    let (column, found) = match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_value(right) => {
+            (left.as_ref(), true)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => (right.as_ref(), is_value(left)),
+        Expr::InList(list) if !list.negated => {
+            (list.expr.as_ref(), list.list.len() <= FEW && list.list.iter().all(is_value))
+        }
+        _ => return None,
     };
-    matches!(column, Expr::Column(_)) && values.len() <= FEW && values.iter().all(|value| matches!(value, Expr::Literal(..)))
+    match column {
+        Expr::Column(column) if found => Some(column),
+        _ => None,
+    }
+}
+
+/// Whether a column of a file has so many different values that few rows have any one of them: its dictionary is long, or
+/// it has none.
+fn has_many_values(footer: &ParquetMetaData, column: &str) -> bool {
+    let chunks = footer.row_groups().first().map(|group| group.columns()).unwrap_or_default();
+    let chunk = chunks.iter().find(|chunk| chunk.column_path().parts() == [column]);
+    chunk.is_some_and(|chunk| match chunk.dictionary_page_offset() {
+        Some(start) => chunk.data_page_offset() - start >= LONG,
+        None => chunk.column_type() != PhysicalType::BOOLEAN,
+    })
 }
 
 /// Cuts `files`, in their order, into at most `count` groups of about the same number of bytes.

@@ -52,7 +52,9 @@ pub(super) fn of_plan(text: &str) -> Error {
     let sentence = match code {
         "42803" => match between(text, "olumn \"", "\"") {
             Some(column) => {
-                format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function")
+                format!(
+                    "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                )
             }
             // What is nested in what is of the engine's words.
             None => clean(text.split(": '").next().unwrap_or(text)),
@@ -75,7 +77,8 @@ pub(super) fn unfit(error: Error) -> Error {
     }
     let is_time = ["timestamp", "date", "time", "interval"].iter().any(|word| lower.contains(word));
     // Written as a day, but none of the calendar.
-    let out_of_range = is_time && between(&lower, "'", "'").or_else(|| between(&lower, "\"", "\"")).is_some_and(is_day);
+    let out_of_range =
+        is_time && between(&lower, "'", "'").or_else(|| between(&lower, "\"", "\"")).is_some_and(is_day);
     let code = match (out_of_range, is_time) {
         (true, _) => "22008",
         (_, true) => "22007",

@@ -13,6 +13,7 @@ mod json;
 mod lists;
 mod literals;
 mod numeric;
+mod plain;
 mod sleep;
 mod text;
 mod times;
@@ -33,7 +34,13 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     functions.extend(json::functions());
     functions.extend(alike::functions());
     functions.push(sleep::sleep());
-    functions.extend([numeric::divide(), numeric::multiply(), numeric::exact(), numeric::round(), numeric::trunc()]);
+    functions.extend([
+        numeric::divide(),
+        numeric::multiply(),
+        numeric::exact(),
+        numeric::round(),
+        numeric::trunc(),
+    ]);
     functions
 }
 

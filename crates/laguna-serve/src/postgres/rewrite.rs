@@ -21,12 +21,12 @@ mod select;
 mod times;
 
 use casts::list_items;
-use headers::type_name;
-use headers::tell_apart;
 pub(super) use headers::Headers;
-pub(super) use times::zone_of;
+use headers::tell_apart;
+use headers::type_name;
 pub(super) use parameters::{fill_lists, lists, types_of};
 use select::{mentions, reads_nothing, subquery};
+pub(super) use times::zone_of;
 
 /// What is known of the session.
 pub(super) struct Context<'a> {
@@ -95,7 +95,9 @@ pub(super) fn rewrite(mut statement: Statement, context: &Context) -> (String, V
 fn explained(statement: &Statement, analyze: bool, verbose: bool, options: &[UtilityOption]) -> String {
     let option = |name: &str| options.iter().find(|option| option.name.value.eq_ignore_ascii_case(name));
     let says = |name: &str, word: &str| {
-        let value = |option: &UtilityOption| option.arg.as_ref().map_or("true".into(), |arg| arg.to_string().to_lowercase());
+        let value = |option: &UtilityOption| {
+            option.arg.as_ref().map_or("true".into(), |arg| arg.to_string().to_lowercase())
+        };
         option(name).map(value).is_some_and(|value| value == word)
     };
     let on = |name: &str| says(name, "true") || says(name, "on") || says(name, "1");

@@ -221,7 +221,9 @@ async fn authenticate(
             // The client could bind, but did not hear that it was offered: somebody is in between.
             (UNBOUND, Some(b'y')) => {
                 identities.tell(user, "the offer of a bound login was kept from the client");
-                return Err(Error::denied("the offered methods of authentication did not arrive").sqlstate("28000"));
+                return Err(
+                    Error::denied("the offered methods of authentication did not arrive").sqlstate("28000")
+                );
             }
             _ => return Err(Error::denied("the method of authentication is not offered").sqlstate("28000")),
         }

@@ -371,7 +371,8 @@ fn http_is_encrypted_when_there_is_a_certificate() {
         form.len()
     );
     let (answer, _) = over_tls(&certificate, address, &request);
-    let cookie = answer.lines().find(|line| line.to_lowercase().starts_with("set-cookie:")).unwrap_or_default();
+    let cookie =
+        answer.lines().find(|line| line.to_lowercase().starts_with("set-cookie:")).unwrap_or_default();
     assert!(cookie.contains("; Secure") && cookie.contains("; HttpOnly"), "{answer}");
     // In the clear nothing is said.
     assert!(http(address, "GET", "/health", &[], "").is_err());

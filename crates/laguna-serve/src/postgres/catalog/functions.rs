@@ -282,7 +282,8 @@ impl TypePlanner for Types {
         };
         let name = written.rsplit('.').next().unwrap_or_default().trim_matches('"');
         if let Some(zone) = zone_of(written.trim_matches('"')) {
-            let instant = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some(zone.name().into()));
+            let instant =
+                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some(zone.name().into()));
             return Ok(Some(Arc::new(Field::new("", instant, true))));
         }
         let data_type = match name {

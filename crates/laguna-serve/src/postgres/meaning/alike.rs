@@ -53,8 +53,11 @@ impl ScalarUDFImpl for Alike {
         let wanted = others.iter().find(|data_type| is_read(data_type));
         match wanted {
             Some(wanted) if others.len() < types.len() => {
-                let as_others: Vec<DataType> =
-                    types.iter().map(|data_type| if is_text(data_type) { wanted } else { data_type }).cloned().collect();
+                let as_others: Vec<DataType> = types
+                    .iter()
+                    .map(|data_type| if is_text(data_type) { wanted } else { data_type })
+                    .cloned()
+                    .collect();
                 self.function.inner().coerce_types(&as_others)
             }
             _ if types.is_empty() => plan_err!("function {}() does not exist", self.name()),

@@ -1,7 +1,6 @@
 //! `json` and `jsonb`: documents are texts here; what is looked up in one is a piece of its text, so that a document in
 //! the order and spacing of `jsonb` stays one.
 
-use std::cmp::Ordering;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -16,9 +15,12 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use laguna_query::output::json_texts;
-use serde_json::Value;
+
+use document::{Step, checked, contains, find, has, items, normal, plain, pretty, quoted, sorted, type_of};
 
 use crate::postgres::types::{JSON, JSONB, MARK};
+
+mod document;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -93,7 +95,12 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     ];
     let function = |(name, kind, binary)| {
         let any = vec![TypeSignature::VariadicAny, TypeSignature::Nullary];
-        ScalarUDF::from(Documents { name, kind, binary, signature: Signature::one_of(any, Volatility::Immutable) })
+        ScalarUDF::from(Documents {
+            name,
+            kind,
+            binary,
+            signature: Signature::one_of(any, Volatility::Immutable),
+        })
     };
     all.into_iter().map(function).collect()
 }
@@ -135,7 +142,13 @@ impl ScalarUDFImpl for Documents {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let least = match self.kind {
             Kind::BuildObject | Kind::BuildRow | Kind::BuildArray => 0,
-            Kind::Get | Kind::GetText | Kind::Path | Kind::PathText | Kind::Has | Kind::Contains | Kind::OfLists => 2,
+            Kind::Get
+            | Kind::GetText
+            | Kind::Path
+            | Kind::PathText
+            | Kind::Has
+            | Kind::Contains
+            | Kind::OfLists => 2,
             _ => 1,
         };
         if args.arg_fields.len() < least {
@@ -164,9 +177,7 @@ impl ScalarUDFImpl for Documents {
             | Kind::BuildArray
             | Kind::ToJson
             | Kind::OfList
-            | Kind::OfLists => {
-                self.build(&arrays, &args.arg_fields, rows)
-            }
+            | Kind::OfLists => self.build(&arrays, &args.arg_fields, rows),
             _ => self.read(&arrays, rows),
         }
     }
@@ -261,7 +272,9 @@ impl Documents {
                     .map(|(array, field)| Written::new(array, is_marked(field)))
                     .collect::<Result<_>>()?;
                 let keys: Vec<ArrayRef> = match named {
-                    true => arrays.iter().map(|array| Ok(cast(array, &DataType::Utf8)?)).collect::<Result<_>>()?,
+                    true => {
+                        arrays.iter().map(|array| Ok(cast(array, &DataType::Utf8)?)).collect::<Result<_>>()?
+                    }
                     false => Vec::new(),
                 };
                 for row in 0..rows {
@@ -298,7 +311,9 @@ impl Documents {
     fn read(&self, arrays: &[ArrayRef], rows: usize) -> Result<ColumnarValue> {
         // What is nested here is a document to PostgreSQL's clients.
         let documents = match arrays[0].data_type() {
-            data_type if data_type.is_nested() => json_texts(&arrays[0]).map_err(laguna_query::errors::external)?,
+            data_type if data_type.is_nested() => {
+                json_texts(&arrays[0]).map_err(laguna_query::errors::external)?
+            }
             _ => cast(&arrays[0], &DataType::Utf8)?.as_string().clone(),
         };
         let document = |row: usize| -> Result<Option<&str>> {
@@ -323,7 +338,9 @@ impl Documents {
                 let mut out = StringBuilder::new();
                 for row in 0..rows {
                     let found = match (document(row)?, steps(row)?) {
-                        (Some(text), Some(steps)) => steps.iter().try_fold(text, |text, step| find(text, step)),
+                        (Some(text), Some(steps)) => {
+                            steps.iter().try_fold(text, |text, step| find(text, step))
+                        }
                         _ => None,
                     };
                     out.append_option(match self.kind {
@@ -363,7 +380,9 @@ impl Documents {
                 let keys = keys.as_string::<i32>();
                 let mut out = Vec::with_capacity(rows);
                 for row in 0..rows {
-                    out.push(document(row)?.filter(|_| !keys.is_null(row)).map(|text| has(text, keys.value(row))));
+                    out.push(
+                        document(row)?.filter(|_| !keys.is_null(row)).map(|text| has(text, keys.value(row))),
+                    );
                 }
                 Arc::new(BooleanArray::from(out))
             }
@@ -374,7 +393,9 @@ impl Documents {
                 for row in 0..rows {
                     let both = document(row)?.filter(|_| !others.is_null(row));
                     out.push(match both {
-                        Some(text) => Some(contains(&sorted(text), &sorted(checked(others.value(row))?), true)),
+                        Some(text) => {
+                            Some(contains(&sorted(text), &sorted(checked(others.value(row))?), true))
+                        }
                         None => None,
                     });
                 }
@@ -389,7 +410,8 @@ impl Documents {
                     };
                     let of_array = matches!(self.kind, Kind::Elements | Kind::ElementsText);
                     if text.starts_with('[') != of_array || !text.starts_with(['[', '{']) {
-                        let wanted = if of_array { "elements from a non-array" } else { "keys of a non-object" };
+                        let wanted =
+                            if of_array { "elements from a non-array" } else { "keys of a non-object" };
                         return exec_err!("cannot extract {wanted}");
                     }
                     for (key, value) in items(text) {
@@ -429,7 +451,8 @@ impl Documents {
                     let word = word.as_string::<i32>().value(0);
                     match word.strip_prefix('{').and_then(|word| word.strip_suffix('}')).filter(|_| path) {
                         Some("") => {}
-                        Some(words) => steps.extend(words.split(',').map(|word| Step::either(word.trim().trim_matches('"')))),
+                        Some(words) => steps
+                            .extend(words.split(',').map(|word| Step::either(word.trim().trim_matches('"')))),
                         None if path => steps.push(Step::either(word)),
                         None => steps.push(Step::Key(word.to_string())),
                     }
@@ -437,237 +460,5 @@ impl Documents {
             }
         }
         Ok(Some(steps))
-    }
-}
-
-/// One step into a document.
-enum Step {
-    Key(String),
-    Index(i64),
-    /// A word of a path: a key in an object, a number in an array.
-    Either(String),
-}
-
-impl Step {
-    fn either(word: &str) -> Step {
-        Step::Either(word.to_string())
-    }
-}
-
-/// The text without what is around it, when it is a document.
-fn checked(text: &str) -> Result<&str> {
-    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        Ok(_) => Ok(text.trim_ascii()),
-        Err(_) => exec_err!("invalid input syntax for type json"),
-    }
-}
-
-/// A string as a document.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// What a value is as text: strings without quotes, null as nothing.
-fn plain(value: &str) -> Option<String> {
-    match value {
-        "null" => None,
-        value if value.starts_with('"') => serde_json::from_str(value).ok(),
-        value => Some(value.to_string()),
-    }
-}
-
-fn type_of(text: &str) -> &'static str {
-    match text.as_bytes().first() {
-        Some(b'{') => "object",
-        Some(b'[') => "array",
-        Some(b'"') => "string",
-        Some(b't' | b'f') => "boolean",
-        Some(b'n') => "null",
-        _ => "number",
-    }
-}
-
-/// The members of an object, with their keys as they are written, or the items of an array. `text` is a document.
-fn items(text: &str) -> Vec<(Option<&str>, &str)> {
-    let bytes = text.as_bytes();
-    let object = bytes.first() == Some(&b'{');
-    let mut found = Vec::new();
-    if !object && bytes.first() != Some(&b'[') {
-        return found;
-    }
-    let (mut at, mut depth, mut start, mut key) = (1, 0, 1, None);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => {
-                at += 1;
-                while bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth > 0 => depth -= 1,
-            b':' if depth == 0 && object => {
-                key = Some(text[start..at].trim_ascii());
-                start = at + 1;
-            }
-            b',' | b'}' | b']' if depth == 0 => {
-                let value = text[start..at].trim_ascii();
-                if !value.is_empty() {
-                    found.push((key.take(), value));
-                }
-                start = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    found
-}
-
-/// What a step leads to.
-fn find<'a>(text: &'a str, step: &Step) -> Option<&'a str> {
-    let is_array = text.starts_with('[');
-    let at = |index: i64| {
-        let all = items(text);
-        let index = if index < 0 { index + all.len() as i64 } else { index };
-        all.get(usize::try_from(index).ok()?).map(|(_, value)| *value)
-    };
-    let named = |name: &str| {
-        let is_it = |key: Option<&str>| key.and_then(plain).is_some_and(|key| key == name);
-        // The last of a name that is there twice counts.
-        items(text).into_iter().rev().find(|(key, _)| is_it(*key)).map(|(_, value)| value)
-    };
-    match step {
-        Step::Index(index) if is_array => at(*index),
-        Step::Either(word) if is_array => at(word.parse().ok()?),
-        Step::Key(name) | Step::Either(name) if text.starts_with('{') => named(name),
-        _ => None,
-    }
-}
-
-/// Whether an object has a key, or an array an item that is this string.
-fn has(text: &str, name: &str) -> bool {
-    items(text).into_iter().any(|(key, value)| key.or(Some(value)).filter(|it| it.starts_with('"')).and_then(plain).is_some_and(|it| it == name))
-}
-
-/// A document, its keys in the order of `jsonb`.
-fn sorted(text: &str) -> Value {
-    let mut value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    sort(&mut value);
-    value
-}
-
-fn sort(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(sort),
-        Value::Object(members) => {
-            let mut all: Vec<(String, Value)> = std::mem::take(members).into_iter().collect();
-            // Shorter keys first.
-            all.sort_by(|(a, _), (b, _)| match a.len().cmp(&b.len()) {
-                Ordering::Equal => a.cmp(b),
-                other => other,
-            });
-            all.iter_mut().for_each(|(_, value)| sort(value));
-            members.extend(all);
-        }
-        _ => {}
-    }
-}
-
-/// A document as `jsonb` is written; `None` when it is none.
-fn normal(text: &str) -> Option<String> {
-    fn write(text: &str, out: &mut String) {
-        match text.as_bytes().first() {
-            Some(b'{') => {
-                let mut members: Vec<(String, &str)> =
-                    items(text).into_iter().filter_map(|(key, value)| Some((plain(key?)?, value))).collect();
-                // The last of a name that is there twice counts.
-                members.reverse();
-                members.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
-                members.dedup_by(|(later, _), (first, _)| later == first);
-                out.push('{');
-                for (index, (key, value)) in members.into_iter().enumerate() {
-                    let _ = write!(out, "{}{}: ", if index > 0 { ", " } else { "" }, quoted(&key));
-                    write(value, out);
-                }
-                out.push('}');
-            }
-            Some(b'[') => {
-                out.push('[');
-                for (index, (_, value)) in items(text).into_iter().enumerate() {
-                    out.push_str(if index > 0 { ", " } else { "" });
-                    write(value, out);
-                }
-                out.push(']');
-            }
-            Some(b'"') => out.push_str(&plain(text).map_or_else(|| text.to_string(), |text| quoted(&text))),
-            _ => out.push_str(text),
-        }
-    }
-    use std::fmt::Write;
-    checked(text).ok().map(|text| {
-        let mut out = String::with_capacity(text.len());
-        write(text, &mut out);
-        out
-    })
-}
-
-/// `@>`: whether one document has all of another. `top`: an array has a value that stands alone.
-fn contains(all: &Value, part: &Value, top: bool) -> bool {
-    match (all, part) {
-        (Value::Object(all), Value::Object(part)) => {
-            part.iter().all(|(key, wanted)| all.get(key).is_some_and(|value| contains(value, wanted, false)))
-        }
-        (Value::Array(all), Value::Array(part)) => {
-            part.iter().all(|wanted| all.iter().any(|value| contains(value, wanted, false)))
-        }
-        (Value::Array(all), wanted) if top && !wanted.is_object() => all.contains(wanted),
-        (all, part) => all == part,
-    }
-}
-
-/// A document in lines, indented by four.
-fn pretty(value: &Value) -> String {
-    let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    let mut writer = serde_json::Serializer::with_formatter(&mut out, formatter);
-    match serde::Serialize::serialize(value, &mut writer) {
-        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
-        Err(_) => value.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = r#"{ "b" : [1, {"c": "x, }"}], "a":null, "é\"": 2.50 }"#;
-
-    #[test]
-    fn pieces_of_a_document_are_found_as_they_are_written() {
-        let at = |steps: &[&str]| steps.iter().try_fold(TEXT, |text, step| find(text, &Step::either(step)));
-        assert_eq!(at(&["b"]), Some(r#"[1, {"c": "x, }"}]"#));
-        assert_eq!(at(&["b", "1", "c"]).and_then(plain).as_deref(), Some("x, }"));
-        assert_eq!(at(&["b", "-2"]), Some("1"));
-        assert_eq!(at(&["é\""]), Some("2.50"));
-        assert_eq!(at(&["b", "c"]), None);
-        assert_eq!(at(&["a"]).and_then(plain), None);
-        assert_eq!(items("[]").len() + items("{}").len() + items("3").len(), 0);
-    }
-
-    #[test]
-    fn documents_of_jsonb_are_in_its_order() {
-        assert_eq!(normal(r#"{"bb":1,"a" : [1,2 ],"bb":{"y":"\u0041"}}"#).unwrap(), r#"{"a": [1, 2], "bb": {"y": "A"}}"#);
-        assert_eq!(normal(" 2.50 ").unwrap(), "2.50");
-        assert!(normal("{").is_none());
-    }
-
-    #[test]
-    fn a_document_contains_its_parts() {
-        let of = |all: &str, part: &str| contains(&sorted(all), &sorted(part), true);
-        assert!(of(r#"{"a": 1, "b": [1, 2]}"#, r#"{"b": [2]}"#));
-        assert!(!of(r#"{"a": 1}"#, r#"{"a": 2}"#));
-        assert!(of("[1, [2]]", "1"));
-        assert!(has(r#"{"a": 1}"#, "a") && has(r#"["a"]"#, "a") && !has("[1]", "1"));
     }
 }

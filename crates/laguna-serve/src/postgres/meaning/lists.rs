@@ -27,7 +27,9 @@ struct Ordered {
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let all = [(Kind::Mode, 2), (Kind::Discrete, 3), (Kind::Continuous, 3)];
-    let function = |(kind, count)| ScalarUDF::from(Ordered { kind, signature: Signature::any(count, Volatility::Immutable) });
+    let function = |(kind, count)| {
+        ScalarUDF::from(Ordered { kind, signature: Signature::any(count, Volatility::Immutable) })
+    };
     let single = ScalarUDF::from(Single(Signature::any(1, Volatility::Immutable)));
     all.into_iter().map(function).chain([single]).collect()
 }
@@ -132,7 +134,12 @@ impl ScalarUDFImpl for Ordered {
         Ok(ColumnarValue::Array(match many {
             true => {
                 let item = Arc::new(Field::new_list_field(one, true));
-                Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, Some(present.into()))?)
+                Arc::new(ListArray::try_new(
+                    item,
+                    OffsetBuffer::from_lengths(lengths),
+                    values,
+                    Some(present.into()),
+                )?)
             }
             false => values,
         }))
@@ -142,7 +149,10 @@ impl ScalarUDFImpl for Ordered {
 /// The shares that are asked for in a row.
 fn of_row(shares: &ArrayRef, row: usize) -> Result<Vec<Option<f64>>> {
     let numbers = match item_of(shares.data_type()) {
-        Some(item) => cast(&cast(shares, &DataType::List(item.clone()))?.as_list::<i32>().value(row), &DataType::Float64)?,
+        Some(item) => cast(
+            &cast(shares, &DataType::List(item.clone()))?.as_list::<i32>().value(row),
+            &DataType::Float64,
+        )?,
         None => cast(&shares.slice(row, 1), &DataType::Float64)?,
     };
     let numbers: Vec<Option<f64>> = numbers.as_primitive::<Float64Type>().iter().collect();
@@ -153,7 +163,13 @@ fn of_row(shares: &ArrayRef, row: usize) -> Result<Vec<Option<f64>>> {
 }
 
 impl Ordered {
-    fn of(&self, values: &ArrayRef, descending: bool, shares: &[Option<f64>], one: &DataType) -> Result<ArrayRef> {
+    fn of(
+        &self,
+        values: &ArrayRef,
+        descending: bool,
+        shares: &[Option<f64>],
+        one: &DataType,
+    ) -> Result<ArrayRef> {
         let count = values.len() - values.logical_null_count();
         if count == 0 {
             return Ok(new_null_array(one, shares.len()));
@@ -169,7 +185,9 @@ impl Ordered {
                 Ok(sorted.slice(start, 1))
             }
             Kind::Discrete => {
-                let places = shares.iter().map(|share| share.map(|share| ((share * count as f64).ceil() as u64).max(1) - 1));
+                let places = shares
+                    .iter()
+                    .map(|share| share.map(|share| ((share * count as f64).ceil() as u64).max(1) - 1));
                 Ok(take(&sorted, &places.collect::<UInt64Array>(), None)?)
             }
             Kind::Continuous => {
@@ -177,7 +195,8 @@ impl Ordered {
                 let numbers = numbers.as_primitive::<Float64Type>();
                 let between = |share: f64| {
                     let place = share * (count - 1) as f64;
-                    let (below, above) = (numbers.value(place.floor() as usize), numbers.value(place.ceil() as usize));
+                    let (below, above) =
+                        (numbers.value(place.floor() as usize), numbers.value(place.ceil() as usize));
                     below + (above - below) * place.fract()
                 };
                 Ok(Arc::new(shares.iter().map(|share| share.map(between)).collect::<Float64Array>()))
@@ -196,7 +215,9 @@ mod tests {
     fn places_are_found_among_what_is_not_null() {
         let values: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None, Some(1), Some(3), Some(2)]));
         let of = |kind, shares: &[Option<f64>], one: DataType| {
-            Ordered { kind, signature: Signature::any(3, Volatility::Immutable) }.of(&values, false, shares, &one).unwrap()
+            Ordered { kind, signature: Signature::any(3, Volatility::Immutable) }
+                .of(&values, false, shares, &one)
+                .unwrap()
         };
         let found = of(Kind::Discrete, &[Some(0.5), Some(0.0), None, Some(1.0)], DataType::Int64);
         assert_eq!(found.as_ref(), &Int64Array::from(vec![Some(2), Some(1), None, Some(3)]) as &dyn Array);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr,
+};
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -52,7 +54,9 @@ impl ExprPlanner for Operators {
                 return Ok(scaled(left, by, &of_left));
             }
             // A day and a length of time is a time.
-            BinaryOperator::Plus | BinaryOperator::Minus if of_left == DataType::Date32 && is_span(&of_right) => {
+            BinaryOperator::Plus | BinaryOperator::Minus
+                if of_left == DataType::Date32 && is_span(&of_right) =>
+            {
                 let left = cast(left, DataType::Timestamp(TimeUnit::Microsecond, None));
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
             }
@@ -63,7 +67,9 @@ impl ExprPlanner for Operators {
             BinaryOperator::Divide if exact(&of_left, &of_right) => {
                 return Ok(PlannerResult::Planned(self.divide.call(vec![left, right])));
             }
-            BinaryOperator::Multiply if exact(&of_left, &of_right) && is_long_product(&of_left, &of_right) => {
+            BinaryOperator::Multiply
+                if exact(&of_left, &of_right) && is_long_product(&of_left, &of_right) =>
+            {
                 return Ok(PlannerResult::Planned(self.multiply.call(vec![left, right])));
             }
             _ => {}

@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, i256};
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility, cast,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility, cast,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -191,12 +192,14 @@ struct Shortened {
 }
 
 pub(super) fn round() -> ScalarUDF {
-    let signature = Signature::one_of(vec![TypeSignature::Any(1), TypeSignature::Any(2)], Volatility::Immutable);
+    let signature =
+        Signature::one_of(vec![TypeSignature::Any(1), TypeSignature::Any(2)], Volatility::Immutable);
     ScalarUDF::from(Shortened { rounds: true, signature })
 }
 
 pub(super) fn trunc() -> ScalarUDF {
-    let signature = Signature::one_of(vec![TypeSignature::Any(1), TypeSignature::Any(2)], Volatility::Immutable);
+    let signature =
+        Signature::one_of(vec![TypeSignature::Any(1), TypeSignature::Any(2)], Volatility::Immutable);
     ScalarUDF::from(Shortened { rounds: false, signature })
 }
 
@@ -223,7 +226,10 @@ impl ScalarUDFImpl for Shortened {
                     Some(digits) => digits.and_then(whole),
                 };
                 // Digits that differ from row to row leave room for all of them.
-                DataType::Decimal128(DIGITS, digits.map_or(scale, |digits| digits.clamp(0, i64::from(scale.max(QUOTIENT))) as i8))
+                DataType::Decimal128(
+                    DIGITS,
+                    digits.map_or(scale, |digits| digits.clamp(0, i64::from(scale.max(QUOTIENT))) as i8),
+                )
             }
             DataType::Float32 | DataType::Float64 => of.clone(),
             _ => DataType::Float64,
@@ -319,7 +325,8 @@ mod tests {
 
     #[test]
     fn quotients_are_rounded_away_from_zero() {
-        let divide = Computed { operation: Operation::Divide, signature: Signature::any(2, Volatility::Immutable) };
+        let divide =
+            Computed { operation: Operation::Divide, signature: Signature::any(2, Volatility::Immutable) };
         let by = i256::from_i128(10i128.pow(4));
         assert_eq!(divide.of(2, 3, by), Some(6667));
         assert_eq!(divide.of(-2, 3, by), Some(-6667));

@@ -7,10 +7,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecond
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_err, internal_err};
-use datafusion::scalar::ScalarValue;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use datafusion::scalar::ScalarValue;
 
 const SECOND: i64 = 1_000_000;
 /// Offsets change on the quarter of an hour.
@@ -49,7 +49,8 @@ impl ScalarUDFImpl for AtTimeZone {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         // A clock's time becomes an instant, which is of the session's zone.
         let instant = matches!(args.arg_fields[0].data_type(), DataType::Timestamp(_, None));
-        let zone = args.scalar_arguments.get(2).copied().flatten().and_then(ScalarValue::try_as_str).flatten();
+        let zone =
+            args.scalar_arguments.get(2).copied().flatten().and_then(ScalarValue::try_as_str).flatten();
         let zone = instant.then(|| zone.unwrap_or("UTC").into());
         Ok(Arc::new(Field::new(self.name(), DataType::Timestamp(TimeUnit::Microsecond, zone), true)))
     }

@@ -152,7 +152,6 @@ fn meant(inner: &Expr, data_type: &DataType) -> Option<Expr> {
     }
 }
 
-
 /// A text as a time of this type, where the engine does not read it so; `None` also for other types.
 fn in_time(written: &str, data_type: &DataType) -> Option<Expr> {
     match data_type {

@@ -177,8 +177,12 @@ fn plain(name: &str, arguments: &[Expr]) -> Option<Expr> {
         ("num_nonnulls", [_, ..]) => nulls("IS NOT NULL"),
         ("convert_from", [bytes, _]) => sql(&format!("arrow_cast({bytes}, 'Utf8')")),
         ("convert_to", [text, _]) => sql(&format!("arrow_cast({text}, 'Binary')")),
-        ("string_to_table", [value, separator]) => sql(&format!("unnest(string_to_array({value}, {separator}))")),
-        ("regexp_split_to_array", [value, pattern]) => sql(&format!("pg_regexp_split({value}, {pattern}, '')")),
+        ("string_to_table", [value, separator]) => {
+            sql(&format!("unnest(string_to_array({value}, {separator}))"))
+        }
+        ("regexp_split_to_array", [value, pattern]) => {
+            sql(&format!("pg_regexp_split({value}, {pattern}, '')"))
+        }
         ("regexp_split_to_array", [value, pattern, flags]) => {
             sql(&format!("pg_regexp_split({value}, {pattern}, {flags})"))
         }

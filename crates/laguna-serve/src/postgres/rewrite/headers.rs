@@ -220,7 +220,9 @@ fn is_function(name: &str) -> bool {
 fn is_cast(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => is_cast(inner),
-        Expr::Cast { expr, .. } => !matches!(name_of(expr), Named::Column) && !matches!(expr.as_ref(), Expr::Function(_)),
+        Expr::Cast { expr, .. } => {
+            !matches!(name_of(expr), Named::Column) && !matches!(expr.as_ref(), Expr::Function(_))
+        }
         Expr::TypedString(_) => true,
         _ => false,
     }

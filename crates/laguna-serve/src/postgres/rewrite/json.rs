@@ -12,7 +12,14 @@ pub(super) fn is_document(expr: &Expr) -> bool {
         Expr::BinaryOp { op: BinaryOperator::Arrow | BinaryOperator::HashArrow, .. } => true,
         Expr::Function(function) => {
             let name = last_name(&function.name);
-            let made = ["to_json", "row_to_json", "json_build_object", "json_build_array", "json_agg", "json_object_agg"];
+            let made = [
+                "to_json",
+                "row_to_json",
+                "json_build_object",
+                "json_build_array",
+                "json_agg",
+                "json_object_agg",
+            ];
             name.starts_with("pg_json") || made.contains(&name.replace("jsonb", "json").as_str())
         }
         _ => false,
@@ -21,14 +28,18 @@ pub(super) fn is_document(expr: &Expr) -> bool {
 
 /// An operator between a document and what is looked for in it.
 pub(super) fn operator(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
-    let looks_like = |expr: &Expr| constant(expr).is_some_and(|text| text.trim_start().starts_with(['{', '[']) && text.contains('"'));
+    let looks_like = |expr: &Expr| {
+        constant(expr).is_some_and(|text| text.trim_start().starts_with(['{', '[']) && text.contains('"'))
+    };
     let function = match op {
         BinaryOperator::Arrow => "pg_json_get",
         BinaryOperator::LongArrow => "pg_json_get_text",
         BinaryOperator::HashArrow => "pg_json_path",
         BinaryOperator::HashLongArrow => "pg_json_path_text",
         BinaryOperator::Question => "pg_json_has",
-        BinaryOperator::AtArrow if is_document(left) || is_document(right) || looks_like(right) => "pg_json_contains",
+        BinaryOperator::AtArrow if is_document(left) || is_document(right) || looks_like(right) => {
+            "pg_json_contains"
+        }
         BinaryOperator::ArrowAt if is_document(left) || is_document(right) || looks_like(left) => {
             return Some(sql(&format!("pg_json_contains({right}, {left})")));
         }
@@ -57,7 +68,9 @@ impl Rewriter<'_> {
             ("json_array_elements", [value]) => sql(&format!("unnest(pg_json_elements({value}))")),
             ("json_array_elements_text", [value]) => sql(&format!("unnest(pg_json_elements_text({value}))")),
             ("json_object_keys", [value]) => sql(&format!("unnest(pg_json_keys({value}))")),
-            ("json_extract_path", [value, path @ ..]) => sql(&format!("pg_json_path({value}, {})", array(path))),
+            ("json_extract_path", [value, path @ ..]) => {
+                sql(&format!("pg_json_path({value}, {})", array(path)))
+            }
             ("json_extract_path_text", [value, path @ ..]) => {
                 sql(&format!("pg_json_path_text({value}, {})", array(path)))
             }

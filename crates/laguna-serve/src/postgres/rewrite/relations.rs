@@ -12,9 +12,8 @@ const ENGINE: [&str; 2] = ["generate_series", "range"];
 /// A table factor that is a call, in the engine's words; `None` when it is none, or the engine's.
 pub(super) fn called(factor: &mut TableFactor) -> Option<TableFactor> {
     match factor {
-        TableFactor::Table { with_ordinality: true, .. } | TableFactor::UNNEST { with_ordinality: true, .. } => {
-            numbered(factor)
-        }
+        TableFactor::Table { with_ordinality: true, .. }
+        | TableFactor::UNNEST { with_ordinality: true, .. } => numbered(factor),
         TableFactor::Table { name, args: Some(args), alias, .. } => {
             let function = last_name(name);
             if name.0.len() > 1 && !is_system(name) {
@@ -131,7 +130,8 @@ fn numbered(factor: &TableFactor) -> Option<TableFactor> {
         _ => return None,
     };
     let table = alias.as_ref().map_or_else(|| Ident::new(&name), |alias| alias.name.clone());
-    let columns: Vec<Ident> = alias.iter().flat_map(|alias| &alias.columns).map(|column| column.name.clone()).collect();
+    let columns: Vec<Ident> =
+        alias.iter().flat_map(|alias| &alias.columns).map(|column| column.name.clone()).collect();
     let column = columns.first().cloned().unwrap_or_else(|| table.clone());
     let number = columns.get(1).cloned().unwrap_or_else(|| Ident::new("ordinality"));
     relation(&format!(
@@ -167,7 +167,8 @@ fn of_json(function: &str, args: &TableFunctionArgs, alias: Option<&TableAlias>)
 
 /// A table factor that is written as SQL.
 fn relation(written: &str) -> Option<TableFactor> {
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &format!("SELECT * FROM {written}")).ok()?;
+    let mut statements =
+        Parser::parse_sql(&PostgreSqlDialect {}, &format!("SELECT * FROM {written}")).ok()?;
     let Statement::Query(query) = statements.pop()? else { return None };
     let SetExpr::Select(mut select) = *query.body else { return None };
     Some(select.from.pop()?.relation)

@@ -60,7 +60,9 @@ pub(super) fn array_of(query: &Query) -> Expr {
         && select.having.is_none()
         && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
     match select.projection.as_mut_slice() {
-        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] if of_rows && !mentions(expr, &AGGREGATES) => {
+        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }]
+            if of_rows && !mentions(expr, &AGGREGATES) =>
+        {
             let order = order.map(|order| format!(" {order}")).unwrap_or_default();
             *expr = sql(&format!("array_agg({expr}{order})"));
             Expr::Subquery(Box::new(query))
@@ -105,7 +107,8 @@ pub(super) fn subquery(query: &mut Query) -> Option<Expr> {
     }
     let reads_catalog = select.from.iter().any(|table| match &table.relation {
         TableFactor::Table { name, .. } => {
-            let schema = name.0.first().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
+            let schema =
+                name.0.first().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
             last_name(name).starts_with("pg_") || schema.as_deref() == Some("information_schema")
         }
         _ => false,
@@ -116,7 +119,8 @@ pub(super) fn subquery(query: &mut Query) -> Option<Expr> {
         && select.distinct.is_none()
         && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty())
     {
-        let one = if reads_catalog { format!("max({expr})") } else { format!("pg_single(array_agg({expr}))") };
+        let one =
+            if reads_catalog { format!("max({expr})") } else { format!("pg_single(array_agg({expr}))") };
         select.projection = vec![SelectItem::UnnamedExpr(sql(&one))];
         query.order_by = None;
     }

@@ -37,7 +37,12 @@ impl Rewriter<'_> {
             DataType::Timestamp(..) | DataType::Datetime(_) if !known && self.zone() != Tz::UTC => {
                 Some(sql(&format!("pg_local({inner})")))
             }
-            DataType::Text | DataType::Varchar(None) | DataType::CharacterVarying(None) | DataType::String(None) if !known => {
+            DataType::Text
+            | DataType::Varchar(None)
+            | DataType::CharacterVarying(None)
+            | DataType::String(None)
+                if !known =>
+            {
                 Some(sql(&format!("pg_text({inner}, '{}')", self.zone())))
             }
             _ => None,
@@ -53,9 +58,14 @@ impl Rewriter<'_> {
     /// Functions of times.
     pub(super) fn time_function(&self, name: &str, function: &Function, arguments: &[Expr]) -> Option<Expr> {
         Some(match (name, arguments) {
-            ("now" | "current_timestamp" | "clock_timestamp" | "statement_timestamp" | "transaction_timestamp", []) => {
-                self.instant("\"now\"()")
-            }
+            (
+                "now"
+                | "current_timestamp"
+                | "clock_timestamp"
+                | "statement_timestamp"
+                | "transaction_timestamp",
+                [],
+            ) => self.instant("\"now\"()"),
             ("pg_postmaster_start_time" | "pg_conf_load_time", []) => self.instant("\"now\"()"),
             ("localtimestamp", _) => sql(&format!("pg_local({})", self.instant("\"now\"()"))),
             ("date_part", [field, time]) => {
@@ -86,7 +96,9 @@ impl Rewriter<'_> {
             ("make_interval", _) => make_interval(function)?,
             ("to_char", [value, pattern]) => {
                 // The engine's own patterns have percent signs; in one for numbers it is one.
-                if constant(pattern).is_some_and(|pattern| pattern.contains('%') && !pattern.contains(['9', '0'])) {
+                if constant(pattern)
+                    .is_some_and(|pattern| pattern.contains('%') && !pattern.contains(['9', '0']))
+                {
                     return None;
                 }
                 sql(&format!("pg_to_char({value}, {pattern}, '{}')", self.zone()))
@@ -123,8 +135,17 @@ fn make_interval(function: &Function) -> Option<Expr> {
 
 /// A day as the standard writes it, of the other ways in which people write one.
 pub(super) fn written_day(written: &str) -> Option<Expr> {
-    const FORMS: [&str; 9] =
-        ["%Y/%m/%d", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%m/%d/%Y", "%Y %b %d", "%Y-%b-%d"];
+    const FORMS: [&str; 9] = [
+        "%Y/%m/%d",
+        "%b %d, %Y",
+        "%B %d, %Y",
+        "%d %b %Y",
+        "%d-%b-%Y",
+        "%d %B %Y",
+        "%m/%d/%Y",
+        "%Y %b %d",
+        "%Y-%b-%d",
+    ];
     let day = FORMS.iter().find_map(|form| chrono::NaiveDate::parse_from_str(written.trim(), form).ok())?;
     Some(text(&day.to_string()))
 }

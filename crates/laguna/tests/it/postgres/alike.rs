@@ -14,7 +14,10 @@ use crate::serving::orders;
 const MEANT: [(&str, &str); 59] = [
     ("select 2.7::int, -2.7::bigint, 2::int, '7'::int", "3|-3|2|7"),
     ("select avg(id)::int, sum(amount)::int, (sum(amount) / 3)::int from orders", "2|25|8"),
-    ("select sum(id) / count(*), sum(id) / 4 from orders where id < 3", "1.5000000000000000|0.7500000000000000"),
+    (
+        "select sum(id) / count(*), sum(id) / 4 from orders where id < 3",
+        "1.5000000000000000|0.7500000000000000",
+    ),
     ("select 123456789::float, cast('1.25' as float), 123456789::float(53)", "123456789|1.25|123456789"),
     ("select 'abcdef'::varchar(3), 'abcdef'::char(2)", "abc|ab"),
     ("select 'c1' = any('{c1,c2}'::text[]), array_length('{a,b}'::text[], 1)", "t|2"),

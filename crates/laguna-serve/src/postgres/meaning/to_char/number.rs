@@ -48,7 +48,8 @@ impl Pattern {
     /// Reads a pattern; what it cannot mean is told as PostgreSQL does.
     pub(super) fn parse(pattern: &str) -> Result<Pattern, &'static str> {
         const WORDS: [&str; 19] = [
-            "EEEE", "FM", "MI", "PL", "PR", "RN", "SG", "SP", "TH", "th", "rn", "V", "S", "L", "D", "G", "B", ".", ",",
+            "EEEE", "FM", "MI", "PL", "PR", "RN", "SG", "SP", "TH", "th", "rn", "V", "S", "L", "D", "G", "B",
+            ".", ",",
         ];
         let mut read = Pattern::default();
         let (mut rest, mut pointed, mut lifted) = (pattern, false, false);
@@ -75,7 +76,8 @@ impl Pattern {
                 continue;
             }
             let word = WORDS.into_iter().find(|word| rest.starts_with(word)).or_else(|| {
-                let same = |word: &&str| rest.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word));
+                let same =
+                    |word: &&str| rest.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word));
                 WORDS.into_iter().find(same)
             });
             let Some(word) = word else {
@@ -107,7 +109,9 @@ impl Pattern {
         }
         let signs = read.pieces.iter().filter(|piece| matches!(piece, Piece::Sign(_))).count();
         match () {
-            () if read.brackets && signs > 0 => Err("cannot use \"PR\" and \"S\"/\"PL\"/\"MI\"/\"SG\" together"),
+            () if read.brackets && signs > 0 => {
+                Err("cannot use \"PR\" and \"S\"/\"PL\"/\"MI\"/\"SG\" together")
+            }
             () if read.scientific && (signs > 0 || read.brackets || read.roman.is_some() || lifted) => {
                 Err("\"EEEE\" is incompatible with other formats")
             }
@@ -150,7 +154,8 @@ impl Pattern {
             false => (whole.to_string(), fraction.to_string()),
         };
         // A zero before the point is written only where the pattern insists.
-        let shown = if whole == "0" && self.after > 0 && self.first_zero.is_none() { "" } else { whole.as_str() };
+        let shown =
+            if whole == "0" && self.after > 0 && self.first_zero.is_none() { "" } else { whole.as_str() };
         let empty = places.saturating_sub(shown.len());
         let first = self.first_zero.map_or(empty, |zero| zero.min(empty));
         let kept = self.kept(&fraction);
