@@ -20,6 +20,7 @@ use crate::durable::{TEMPORARY, create_folders};
 use crate::lease::epoch::Fence;
 use crate::objects;
 use crate::place::{self, Place};
+use crate::scan::Lookups;
 use crate::settled::SettledStore;
 
 /// Version of the layout of a lake's folders that this binary reads and writes.
@@ -51,6 +52,8 @@ pub struct Lake {
     prepared: Arc<OnceCell<()>>,
     /// Leases held through this handle and its clones, on stores that are not a folder.
     pub(crate) fences: Arc<Mutex<Vec<Arc<Fence>>>>,
+    /// Where rows are found by their values, shared by the handle's clones.
+    pub(crate) lookups: Arc<Lookups>,
     lease_timeout: Duration,
 }
 
@@ -85,6 +88,7 @@ impl Lake {
             root: None,
             prepared: Arc::new(OnceCell::new()),
             fences: Arc::new(Mutex::new(Vec::new())),
+            lookups: Arc::default(),
             lease_timeout: LEASE_TIMEOUT,
         }
     }

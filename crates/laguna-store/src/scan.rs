@@ -10,8 +10,10 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{Column, Statistics, ToDFSchema, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetFileReaderFactory, ParquetRowSelection,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -19,19 +21,24 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::parquet::basic::Type as PhysicalType;
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 use object_store::ObjectMeta;
 
 use crate::snapshot::data_path;
 use crate::{DataFile, Lake, Snapshot};
+use lookups::is_looked_up;
 use statistics::FileStatistics;
 
 pub use by_file::FileScans;
+pub(crate) use lookups::Lookups;
 
 /// Columns besides those of the filters that are rather decoded for all rows than for those alone that pass: finding
 /// the rows again costs a tenth of the 22 queries of TPC-H.
@@ -44,6 +51,7 @@ const LONG: i64 = 1024;
 const FEW: usize = 20;
 
 mod by_file;
+mod lookups;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -74,7 +82,8 @@ impl Lake {
     /// `snapshot` as a table that can be queried. Its schema is [`read_schema`] of the snapshot's. Sessions must know
     /// [`Lake::objects`] as [`object_store_url`].
     pub fn provider(&self, snapshot: Arc<Snapshot>) -> Result<Arc<dyn TableProvider>> {
-        Ok(Arc::new(SnapshotTable::new(snapshot)?))
+        let lookups = Some(self.lookups.clone());
+        Ok(Arc::new(SnapshotTable { lookups, ..SnapshotTable::new(snapshot)? }))
     }
 }
 
@@ -124,6 +133,8 @@ struct SnapshotTable {
     /// For each column of `schema` its place in `scan_schema`.
     places: Vec<usize>,
     statistics: FileStatistics,
+    /// Where rows are found by their values.
+    lookups: Option<Arc<Lookups>>,
 }
 
 impl SnapshotTable {
@@ -155,7 +166,7 @@ impl SnapshotTable {
             .with_table_partition_cols(partitions)
             .build();
         let statistics = FileStatistics::new(snapshot.clone(), schema.clone());
-        Ok(SnapshotTable { snapshot, schema, scan_schema, places, statistics })
+        Ok(SnapshotTable { snapshot, schema, scan_schema, places, statistics, lookups: None })
     }
 
     /// Numbers of the files that may hold rows for which `filters` are true.
@@ -179,28 +190,43 @@ impl SnapshotTable {
         }
     }
 
-    /// Whether rows should be filtered before the columns that no filter reads are decoded: when these are many, or when
-    /// few rows will pass.
-    fn filters_first(
-        &self,
-        state: &dyn Session,
-        files: &[usize],
-        projection: &[usize],
-        filters: &[Expr],
-    ) -> bool {
-        let mut columns = filters.iter().filter_map(looked_up).peekable();
-        if columns.peek().is_some()
-            && let Some(footer) = files.first().and_then(|file| self.known_footer(state, *file))
-            && columns.any(|column| has_many_values(&footer, &column.name))
-        {
-            return true;
-        }
+    /// Whether rows should be filtered before the columns that no filter reads are decoded.
+    fn is_wide(&self, projection: &[usize], filters: &[Expr]) -> bool {
         let filtered: HashSet<&str> =
             filters.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
         let names = self.scan_schema.table_schema();
         let others =
             projection.iter().filter(|place| !filtered.contains(names.field(**place).name().as_str()));
         others.count() > NARROW
+    }
+
+    /// The filter that leaves few rows, if there is one: it looks for values of a column that has many.
+    fn lookup<'a>(&self, state: &dyn Session, files: &[usize], filters: &'a [Expr]) -> Option<Lookup<'a>> {
+        let mut lookups = filters.iter().filter_map(Lookup::of).peekable();
+        lookups.peek()?;
+        let footer = files.first().and_then(|file| self.known_footer(state, *file))?;
+        lookups.find(|lookup| {
+            let data_type = self.schema.field_with_name(&lookup.column.name).map(Field::data_type);
+            data_type.is_ok_and(is_looked_up) && has_many_values(&footer, &lookup.column.name)
+        })
+    }
+
+    /// The rows that a lookup finds in the file at `location`: `None` when only reading it tells, else what is to be read,
+    /// if anything.
+    fn rows_in(
+        &self,
+        state: &dyn Session,
+        file: &PartitionedFile,
+        lookup: &Lookup<'_>,
+    ) -> Option<Option<RowSelection>> {
+        let reader = || {
+            let counted = ExecutionPlanMetricsSet::new();
+            let reader: lookups::Reader = readers(state)?.create_reader(0, file.clone(), None, &counted)?;
+            Ok(reader)
+        };
+        let index = self.lookups.as_ref()?.index(&file.object_meta.location, &lookup.column.name, reader)?;
+        let rows = index.rows_of(&lookup.values)?;
+        Some((!rows.is_empty()).then(|| index.selection(&rows)))
     }
 
     /// The footer of a file, when it was read before.
@@ -283,14 +309,31 @@ impl TableProvider for SnapshotTable {
             Some(columns) => columns.iter().map(|column| self.places[*column]).collect(),
             None => self.places.clone(),
         };
-        let statistics = self.statistics.merged(&files, self.scan_schema.table_schema(), &projection);
-        let partitioned = files
-            .iter()
-            .map(|file| self.partitioned_file(&self.snapshot.files[*file]))
-            .collect::<DataFusionResult<Vec<_>>>()?;
-
+        let mut statistics = self.statistics.merged(&files, self.scan_schema.table_schema(), &projection);
+        let lookup = self.lookup(state, &files, filters);
+        let mut partitioned = Vec::with_capacity(files.len());
+        let mut found_all = lookup.is_some();
+        for file in &files {
+            let mut scanned = self.partitioned_file(&self.snapshot.files[*file])?;
+            let found = lookup.as_ref().and_then(|lookup| self.rows_in(state, &scanned, lookup));
+            found_all &= found.is_some();
+            match found {
+                Some(None) => continue,
+                Some(Some(selection)) => drop(scanned.extensions.insert(ParquetRowSelection::new(selection))),
+                None => {}
+            }
+            partitioned.push(scanned);
+        }
+        if partitioned.is_empty() {
+            let columns =
+                projection.iter().map(|place| self.scan_schema.table_schema().field(*place).clone());
+            return Ok(Arc::new(EmptyExec::new(Arc::new(Schema::new(columns.collect::<Vec<_>>())))));
+        }
+        if lookup.is_some() {
+            statistics = statistics.to_inexact();
+        }
         let groups = groups(partitioned, state.config().target_partitions());
-        let filtered = self.filters_first(state, &files, &projection, filters);
+        let filtered = !found_all && (lookup.is_some() || self.is_wide(&projection, filters));
         self.source(state, groups, projection, statistics, limit, filtered)
     }
 }
@@ -306,11 +349,6 @@ impl SnapshotTable {
         limit: Option<usize>,
         filtered: bool,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let runtime = state.runtime_env();
-        let readers = CachedParquetFileReaderFactory::new(
-            runtime.object_store(object_store_url())?,
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
         let mut options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
@@ -318,7 +356,7 @@ impl SnapshotTable {
         options.global.pushdown_filters = filtered;
         let mut source = ParquetSource::new(self.scan_schema.clone())
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers));
+            .with_parquet_file_reader_factory(Arc::new(readers(state)?));
         if let Some(hint) = state.config_options().execution.parquet.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);
         }
@@ -332,22 +370,47 @@ impl SnapshotTable {
     }
 }
 
-/// The column of a filter that looks for rows with one value, or one of a few.
-fn looked_up(filter: &Expr) -> Option<&Column> {
-    let is_value = |expr: &Expr| matches!(expr, Expr::Literal(..));
-    let (column, found) = match filter {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_value(right) => {
-            (left.as_ref(), true)
+/// What opens the lake's Parquet files, and keeps their footers.
+fn readers(state: &dyn Session) -> DataFusionResult<CachedParquetFileReaderFactory> {
+    let runtime = state.runtime_env();
+    let objects = runtime.object_store(object_store_url())?;
+    Ok(CachedParquetFileReaderFactory::new(objects, runtime.cache_manager.get_file_metadata_cache()))
+}
+
+/// A filter that looks for rows with one value of a column, or one of a few.
+struct Lookup<'a> {
+    column: &'a Column,
+    values: Vec<&'a ScalarValue>,
+}
+
+impl Lookup<'_> {
+    fn of(filter: &Expr) -> Option<Lookup<'_>> {
+        fn value(expr: &Expr) -> Option<&ScalarValue> {
+            match expr {
+                Expr::Literal(value, _) => Some(value),
+                _ => None,
+            }
         }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => (right.as_ref(), is_value(left)),
-        Expr::InList(list) if !list.negated => {
-            (list.expr.as_ref(), list.list.len() <= FEW && list.list.iter().all(is_value))
+        let (column, values) = match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match value(right.as_ref()) {
+                Some(found) => (left.as_ref(), vec![found]),
+                None => (right.as_ref(), vec![value(left.as_ref())?]),
+            },
+            // The engine writes short lists so.
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+                let (mut one, other) = (Lookup::of(left)?, Lookup::of(right)?);
+                one.values.extend(other.values);
+                return (one.column == other.column && one.values.len() <= FEW).then_some(one);
+            }
+            Expr::InList(list) if !list.negated && list.list.len() <= FEW => {
+                (list.expr.as_ref(), list.list.iter().map(value).collect::<Option<_>>()?)
+            }
+            _ => return None,
+        };
+        match column {
+            Expr::Column(column) => Some(Lookup { column, values }),
+            _ => None,
         }
-        _ => return None,
-    };
-    match column {
-        Expr::Column(column) if found => Some(column),
-        _ => None,
     }
 }
 

@@ -160,3 +160,67 @@ async fn an_empty_table_has_columns_and_no_rows() {
     assert_eq!(fixture.query("SELECT n FROM t").await.0, "");
     assert_eq!(fixture.query("SELECT count(*), sum(n) FROM t").await.0, "0");
 }
+
+#[tokio::test]
+async fn rows_are_found_by_their_values() {
+    let fixture = Fixture::new();
+    let schema = schema(&[("n", DataType::Int64), ("s", DataType::Utf8), ("v", DataType::Int64)]);
+    let part = async |from: i64| {
+        let rows = from..from + 20_000;
+        let n = rows.clone().map(|row| (row % 11 > 0).then_some(row * 7919 % 10_007));
+        let words: Vec<String> = rows.clone().map(|row| format!("key-{}", row * 31 % 5_003)).collect();
+        let s = words.iter().map(|word| (word.len() % 5 > 0).then_some(word.as_str()));
+        fixture.append(&schema, &[], vec![numbers(n), texts(s), numbers(rows.map(Some))]).await;
+    };
+    part(0).await;
+    part(20_000).await;
+    let statements = [
+        "SELECT v FROM t WHERE n = 5 ORDER BY v",
+        "SELECT v FROM t WHERE 77 = n AND v > 10000 ORDER BY v",
+        "SELECT n, s, v FROM t WHERE n IN (5, 6, 3, 100000) ORDER BY v",
+        "SELECT v FROM t WHERE s = 'key-17' ORDER BY v",
+        "SELECT count(*) FROM t WHERE s IN ('key-17', 'key-4999', 'nothing')",
+        "SELECT count(*), min(v) FROM t WHERE n = 9999",
+        "SELECT v FROM t WHERE n = 5 LIMIT 1",
+        "SELECT v FROM t WHERE n = 10006 AND s = 'key-3' ORDER BY v",
+    ];
+    // What the engine says of the same rows in memory.
+    let expected = async |statement: &str| {
+        let head = fixture.lake.head(&table()).await.unwrap().unwrap();
+        let whole = fixture.lake.provider(Arc::new(head)).unwrap();
+        let rows = fixture.context.read_table(whole).unwrap().collect().await.unwrap();
+        let memory = datafusion::datasource::MemTable::try_new(rows[0].schema(), vec![rows]).unwrap();
+        fixture.context.deregister_table("m").unwrap();
+        fixture.context.register_table("m", Arc::new(memory)).unwrap();
+        let batches = fixture
+            .context
+            .sql(&statement.replace("FROM t", "FROM m"))
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap();
+        let text = pretty_format_batches(&batches).unwrap().to_string();
+        let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+        rows.map(|row| row.replace(['|', ' '], "")).collect::<Vec<_>>().join(";")
+    };
+    for round in 0..3 {
+        for statement in statements {
+            let wanted = expected(statement).await;
+            let mut read = u64::MAX;
+            for _ in 0..500 {
+                let (answer, totals, plan) = fixture.query(statement).await;
+                assert_eq!(answer, wanted, "round {round}: {statement}\n{plan}");
+                read = totals.rows;
+                // A few rows of tens of thousands.
+                if read <= 40 {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            assert!(read <= 40, "{statement} reads {read} rows");
+        }
+        // A file that came later is found as well.
+        part(40_000 + round * 20_000).await;
+    }
+}
