@@ -59,9 +59,7 @@ impl World {
         let mut functions: Vec<Arc<ScalarUDF>> = engine.scalar_functions().values().cloned().collect();
         functions.extend(self.functions.iter().cloned());
         let operators = self.operators.iter().chain(engine.expr_planners()).cloned().collect();
-        let mut config = engine.config().clone().with_information_schema(false);
-        // As in the standard: a number that is written with a point is exact.
-        config.options_mut().sql_parser.parse_float_as_decimal = true;
+        let config = engine.config().clone().with_information_schema(false);
         SessionStateBuilder::new_from_existing(engine.as_ref().clone())
             .with_config(config)
             .with_scalar_functions(functions)

@@ -151,6 +151,9 @@ impl VisitorMut for Rewriter<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            headers::name_all(&mut cte.query);
+        }
         relations::fetch(query);
         relations::whole_table(query);
         ControlFlow::Continue(())
@@ -179,6 +182,7 @@ impl VisitorMut for Rewriter<'_> {
                 self.rows.push((alias.name.clone(), columns));
             }
         }
+        select::qualify(select);
         if !reads_nothing(select) {
             return ControlFlow::Continue(());
         }
@@ -201,6 +205,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { subquery, .. } = factor {
+            headers::name_all(subquery);
+        }
         let of_catalog = matches!(factor, TableFactor::Table { name, args: Some(_), .. }
             if ["pg_show_all_settings", "pg_get_keywords"].contains(&last_name(name).as_str()));
         if !of_catalog && let Some(changed) = relations::called(factor) {
@@ -336,6 +343,11 @@ impl Rewriter<'_> {
                 self.all(expr)
             }
             Expr::AllOp { .. } => self.all(expr),
+            Expr::SimilarTo { negated, expr: value, pattern, escape_char: None } => {
+                let regex = select::similar(&constant(pattern)?);
+                let not = if *negated { "NOT " } else { "" };
+                Some(sql(&format!("({not}({value} ~ {}))", text(&regex))))
+            }
             // What is compared one by one is fitted to the type of the other side.
             Expr::InList { expr: value, list, negated } if list.iter().any(is_minute) => {
                 let (op, word) = if *negated { ("<>", " AND ") } else { ("=", " OR ") };

@@ -28,7 +28,8 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let RawBinaryExpr { op, left, right } = expr;
+        let RawBinaryExpr { op, mut left, mut right } = expr;
+        suit(&op, &mut left, &mut right, schema);
         let of = |side: &Expr| match side {
             // An interval is multiplied with a number; of nothing else is there more to know.
             Expr::Placeholder(_) if op == BinaryOperator::Multiply => Some(DataType::Float64),
@@ -122,6 +123,59 @@ impl Operators {
             _ => {}
         }
     }
+}
+
+/// Brings numbers together as PostgreSQL does: what is written with a point is exact beside what is exact, and an exact
+/// number is a binary one beside a binary one.
+fn suit(op: &BinaryOperator, left: &mut Expr, right: &mut Expr, schema: &DFSchema) {
+    let computes = matches!(
+        op,
+        BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+    );
+    let (Ok(of_left), Ok(of_right)) = (left.get_type(schema), right.get_type(schema)) else { return };
+    let written = (exactly(left), exactly(right));
+    match (&of_left, &of_right) {
+        (DataType::Float64, DataType::Float64) if computes => {
+            if let (Some(one), Some(other)) = written {
+                (*left, *right) = (one, other);
+            }
+        }
+        (DataType::Float64, other) if other.is_decimal() || computes && other.is_integer() => match written.0
+        {
+            Some(exact) => *left = exact,
+            None if other.is_decimal() => *right = cast(std::mem::take(right), DataType::Float64),
+            None => {}
+        },
+        (other, DataType::Float64) if other.is_decimal() || computes && other.is_integer() => match written.1
+        {
+            Some(exact) => *right = exact,
+            None if other.is_decimal() => *left = cast(std::mem::take(left), DataType::Float64),
+            None => {}
+        },
+        _ => {}
+    }
+}
+
+/// A number that is written with a point as an exact one; `None` when it is none, or too long.
+fn exactly(expr: &Expr) -> Option<Expr> {
+    let Expr::Literal(ScalarValue::Float64(Some(number)), _) = expr else { return None };
+    let text = number.to_string();
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let digits = format!("{whole}{fraction}");
+    let precision = digits.trim_start_matches('-').len();
+    if precision > 18 || fraction.len() > 16 {
+        return None;
+    }
+    let scale = i8::try_from(fraction.len()).ok()?;
+    let unscaled = digits.parse().ok()?;
+    Some(Expr::Literal(
+        ScalarValue::Decimal128(Some(unscaled), precision.max(fraction.len()).max(1) as u8, scale),
+        None,
+    ))
 }
 
 /// Whether both are exact numbers, and not both integers.
@@ -250,7 +304,23 @@ pub(in crate::postgres) fn interval_in_words(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{interval_in_words, with_seconds};
+    use datafusion::logical_expr::lit;
+    use datafusion::scalar::ScalarValue;
+
+    use super::{exactly, interval_in_words, with_seconds};
+
+    #[test]
+    fn what_is_written_with_a_point_is_exact() {
+        let exact = |number: f64| exactly(&lit(number)).map(|expr| expr.to_string());
+        let decimal = |unscaled, precision, scale| {
+            Some(lit(ScalarValue::Decimal128(Some(unscaled), precision, scale)).to_string())
+        };
+        assert_eq!(exact(1.1), decimal(11, 2, 1));
+        assert_eq!(exact(-0.05), decimal(-5, 3, 2));
+        assert_eq!(exact(1e15), decimal(1_000_000_000_000_000, 16, 0));
+        assert_eq!(exact(1e300), None);
+        assert_eq!(exact(f64::NAN), None);
+    }
 
     #[test]
     fn intervals_are_read_in_every_style() {

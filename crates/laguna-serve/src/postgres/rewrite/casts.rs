@@ -82,6 +82,18 @@ impl Rewriter<'_> {
     }
 }
 
+/// Whether it is a number that is written with a point, which is an exact one.
+pub(super) fn is_exact(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(written, _) => written.contains('.') && !written.contains(['e', 'E']),
+            _ => false,
+        },
+        Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => is_exact(inner),
+        _ => false,
+    }
+}
+
 /// Whether it is the type of instants.
 fn is_instant(data_type: &DataType) -> bool {
     match data_type {
@@ -118,6 +130,9 @@ fn meant(inner: &Expr, data_type: &DataType) -> Option<Expr> {
         _ => None,
     };
     if let Some(function) = integer {
+        if is_exact(inner) {
+            return Some(sql(&format!("{function}(CAST({inner} AS NUMERIC))")));
+        }
         let whole = match inner {
             Expr::Value(value) => match &value.value {
                 Value::Number(written, _) => !written.contains(['.', 'e', 'E']),

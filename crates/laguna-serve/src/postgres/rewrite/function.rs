@@ -130,6 +130,10 @@ impl Rewriter<'_> {
             }
             "gen_random_uuid" => sql("uuid()"),
             "array_agg" | "string_agg" => sorted(function)?,
+            "round" | "trunc" if arguments.first().is_some_and(super::casts::is_exact) => {
+                let rest: String = arguments[1..].iter().map(|digits| format!(", {digits}")).collect();
+                sql(&format!("pg_{name}(CAST({} AS NUMERIC){rest})", arguments[0]))
+            }
             "round" | "trunc" if matches!(arguments.len(), 1 | 2) => renamed(function, &format!("pg_{name}")),
             "variance" => renamed(function, "var_samp"),
             "every" => renamed(function, "bool_and"),

@@ -87,7 +87,7 @@ impl Headers {
         };
         let named = |item: &SelectItem| match item {
             SelectItem::UnnamedExpr(expr) => Some(match name_of(expr) {
-                Named::Column => None,
+                Named::Column => column_of(expr),
                 Named::As(name) => Some(name),
                 Named::Unknown => Some("?column?".to_string()),
             }),
@@ -118,6 +118,62 @@ impl Headers {
             _ => None,
         };
         found.and_then(Option::as_deref).unwrap_or(engine)
+    }
+}
+
+/// What a column is called.
+fn column_of(expr: &Expr) -> Option<String> {
+    let ident = match expr {
+        Expr::Identifier(ident) => ident,
+        Expr::CompoundIdentifier(parts) => parts.last()?,
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => return column_of(inner),
+        _ => return None,
+    };
+    Some(match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    })
+}
+
+/// Gives what a subquery computes the names by which statements around it know that.
+pub(super) fn name_all(query: &mut Query) {
+    let mut body = query.body.as_mut();
+    let select = loop {
+        match body {
+            SetExpr::Select(select) => break select,
+            SetExpr::SetOperation { left, .. } => body = left,
+            SetExpr::Query(query) => body = query.body.as_mut(),
+            _ => return,
+        }
+    };
+    let named = |item: &SelectItem| match item {
+        SelectItem::UnnamedExpr(expr) => match name_of(expr) {
+            Named::Column => column_of(expr),
+            Named::As(name) => Some(name),
+            Named::Unknown => Some("?column?".to_string()),
+        },
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+        _ => None,
+    };
+    let names: Vec<Option<String>> = select.projection.iter().map(named).collect();
+    // What is ordered or grouped by a column of this name means that column.
+    let clauses = format!(
+        "{} {}",
+        select.group_by,
+        query.order_by.as_ref().map(ToString::to_string).unwrap_or_default()
+    );
+    let is_meant = |name: &str| {
+        let mut words = clauses.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        words.any(|word| word.eq_ignore_ascii_case(name))
+    };
+    for (item, name) in select.projection.iter_mut().zip(&names) {
+        let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name) else { continue };
+        let is_column = matches!(name_of(expr), Named::Column);
+        let once = names.iter().filter(|other| other.as_ref() == Some(name)).count() == 1;
+        if !is_column && once && !is_meant(name) {
+            let alias = Ident::with_quote('"', name);
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
     }
 }
 
@@ -264,7 +320,7 @@ mod tests {
         };
         assert_eq!(
             names("select count(*), a, 1, b::int, 'x'::text, case when a then b end, A as B"),
-            ["count", "=", "?column?", "b", "text", "case", "b"]
+            ["count", "a", "?column?", "b", "text", "case", "b"]
         );
     }
 }

@@ -147,3 +147,91 @@ pub(super) fn like_any(expr: &Expr) -> Option<Expr> {
     let compared: Vec<String> = items.iter().map(|item| format!("{value} {not}{word} {item}")).collect();
     Some(sql(&if compared.is_empty() { "false".to_string() } else { format!("({})", compared.join(" OR ")) }))
 }
+
+/// Gives columns that two tables are joined by (`USING`) their table in the condition, where the engine asks for it.
+pub(super) fn qualify(select: &mut Select) {
+    let ([table], Some(condition)) = (select.from.as_slice(), &mut select.selection) else { return };
+    let left = match &table.relation {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            alias.name.clone()
+        }
+        TableFactor::Table { name, alias: None, .. } => {
+            match name.0.last().and_then(|part| part.as_ident()) {
+                Some(name) => name.clone(),
+                None => return,
+            }
+        }
+        _ => return,
+    };
+    let shared: Vec<String> = table
+        .joins
+        .iter()
+        .filter_map(|join| match &join.join_operator {
+            JoinOperator::Join(JoinConstraint::Using(columns))
+            | JoinOperator::Inner(JoinConstraint::Using(columns))
+            | JoinOperator::Left(JoinConstraint::Using(columns))
+            | JoinOperator::LeftOuter(JoinConstraint::Using(columns)) => Some(columns),
+            _ => None,
+        })
+        .flatten()
+        .map(last_name)
+        .collect();
+    // Within a subquery a name is one of its own tables first.
+    if shared.is_empty() || visits_subquery(condition) {
+        return;
+    }
+    let _: ControlFlow<()> = visit_expressions_mut(condition, |part: &mut Expr| {
+        if let Expr::Identifier(ident) = part
+            && shared.contains(&ident.value.to_lowercase())
+        {
+            *part = Expr::CompoundIdentifier(vec![left.clone(), ident.clone()]);
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+fn visits_subquery(expr: &Expr) -> bool {
+    visit_expressions(expr, |part: &Expr| match part {
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
+/// A pattern of `SIMILAR TO` as a regular expression.
+pub(super) fn similar(pattern: &str) -> String {
+    let mut regex = String::from("^(?:");
+    let mut letters = pattern.chars();
+    let mut in_class = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => {
+                regex.push('\\');
+                regex.extend(letters.next());
+            }
+            '[' | ']' => {
+                in_class = letter == '[';
+                regex.push(letter);
+            }
+            '%' if !in_class => regex.push_str(".*"),
+            '_' if !in_class => regex.push('.'),
+            '.' | '^' | '$' if !in_class => {
+                regex.push('\\');
+                regex.push(letter);
+            }
+            letter => regex.push(letter),
+        }
+    }
+    regex + ")$"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::similar;
+
+    #[test]
+    fn patterns_of_similar_to_match_the_whole() {
+        assert_eq!(similar("%(b|d)_"), "^(?:.*(b|d).)$");
+        assert_eq!(similar("a.[%_]\\%"), "^(?:a\\.[%_]\\%)$");
+    }
+}

@@ -37,6 +37,9 @@ impl Rewriter<'_> {
             DataType::Timestamp(..) | DataType::Datetime(_) if !known && self.zone() != Tz::UTC => {
                 Some(sql(&format!("pg_local({inner})")))
             }
+            DataType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) if !known => {
+                Some(sql(&format!("pg_clock({inner})")))
+            }
             DataType::Text
             | DataType::Varchar(None)
             | DataType::CharacterVarying(None)
@@ -82,6 +85,7 @@ impl Rewriter<'_> {
                 self.zone()
             )),
             ("timezone", [zone, time]) => self.at_time_zone(time, zone),
+            ("date", [time]) => sql(&format!("CAST({time} AS DATE)")),
             ("age", [time]) => sql(&format!("age(current_date, {time})")),
             ("isfinite", [time]) => sql(&format!("CASE WHEN {time} IS NOT NULL THEN true END")),
             ("make_timestamptz", [..]) if arguments.len() >= 6 => {
