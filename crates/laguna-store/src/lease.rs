@@ -30,7 +30,7 @@ pub struct Lease {
 enum Held {
     /// The lock lives as long as the open file.
     File(#[expect(dead_code, reason = "kept open for its lock")] File),
-    Epoch(HeldEpoch),
+    Epoch(Box<HeldEpoch>),
 }
 
 impl Lease {
@@ -99,7 +99,7 @@ impl Lake {
                 }
                 None => {
                     self.prepare_for_writing().await?;
-                    epoch::take(self, name, &holder).await?.map(Held::Epoch)
+                    epoch::take(self, name, &holder).await?.map(|held| Held::Epoch(Box::new(held)))
                 }
             };
             match taken {

@@ -212,7 +212,7 @@ impl Documents {
         match self.kind {
             Kind::OfList | Kind::OfLists => {
                 // Whether the items are documents.
-                let raw = match arrays.get(arrays.len() - 1).map(|array| array.data_type()) {
+                let raw = match arrays.last().map(|array| array.data_type()) {
                     Some(DataType::Boolean) => arrays[arrays.len() - 1].as_boolean().value(0),
                     _ => false,
                 };
@@ -444,7 +444,7 @@ impl Documents {
                 }
                 DataType::List(_) => {
                     let words = cast(&argument.as_list::<i32>().value(row), &DataType::Utf8)?;
-                    steps.extend(words.as_string::<i32>().iter().flatten().map(|word| Step::either(word)));
+                    steps.extend(words.as_string::<i32>().iter().flatten().map(Step::either));
                 }
                 _ => {
                     let word = cast(&argument.slice(row, 1), &DataType::Utf8)?;

@@ -178,7 +178,7 @@ impl Ordered {
         let sorted = take(values, &sort_to_indices(values, Some(order), None)?, None)?.slice(0, count);
         match self.kind {
             Kind::Mode => {
-                let runs = partition(&[sorted.clone()])?.ranges();
+                let runs = partition(std::slice::from_ref(&sorted))?.ranges();
                 // The first of the longest.
                 let longest = runs.iter().map(|run| run.len()).max().unwrap_or(0);
                 let start = runs.iter().find(|run| run.len() == longest).map_or(0, |run| run.start);
