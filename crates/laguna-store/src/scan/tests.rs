@@ -181,7 +181,7 @@ async fn rows_are_found_by_their_values() {
         "SELECT v FROM t WHERE s = 'key-17' ORDER BY v",
         "SELECT count(*) FROM t WHERE s IN ('key-17', 'key-4999', 'nothing')",
         "SELECT count(*), min(v) FROM t WHERE n = 9999",
-        "SELECT v FROM t WHERE n = 5 LIMIT 1",
+        "SELECT n FROM t WHERE n = 5 LIMIT 1",
         "SELECT v FROM t WHERE n = 10006 AND s = 'key-3' ORDER BY v",
     ];
     // What the engine says of the same rows in memory.
