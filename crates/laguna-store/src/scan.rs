@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, Statistics, ToDFSchema, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -172,7 +173,9 @@ impl SnapshotTable {
     /// Numbers of the files that may hold rows for which `filters` are true.
     fn prune(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<Vec<usize>> {
         let all = 0..self.snapshot.files.len();
-        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all.collect()) };
+        // What shuffles values says nothing of their bounds.
+        let kept = filters.iter().filter(|filter| !shuffles(filter)).cloned();
+        let Some(filter) = conjunction(kept) else { return Ok(all.collect()) };
         let schema = self.schema.clone().to_dfschema()?;
         let predicate = state.create_physical_expr(filter, &schema).and_then(|expression| {
             PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).try_build(expression)
@@ -334,12 +337,14 @@ impl TableProvider for SnapshotTable {
         }
         let groups = groups(partitioned, state.config().target_partitions());
         let filtered = !found_all && (lookup.is_some() || self.is_wide(&projection, filters));
-        self.source(state, groups, projection, statistics, limit, filtered)
+        let bounded = !filters.iter().any(shuffles);
+        self.source(state, groups, projection, statistics, limit, (filtered, bounded))
     }
 }
 
 impl SnapshotTable {
-    /// A scan of the columns at the places in `projection`, one partition a group of files.
+    /// A scan of the columns at the places in `projection`, one partition a group of files. `filtered`: rows are filtered
+    /// before further columns are decoded; `bounded`: the bounds of columns tell which parts of files can be left out.
     fn source(
         &self,
         state: &dyn Session,
@@ -347,13 +352,15 @@ impl SnapshotTable {
         projection: Vec<usize>,
         statistics: Statistics,
         limit: Option<usize>,
-        filtered: bool,
+        (filtered, bounded): (bool, bool),
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let mut options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
         options.global.pushdown_filters = filtered;
+        options.global.pruning &= bounded;
+        options.global.enable_page_index &= bounded;
         let mut source = ParquetSource::new(self.scan_schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers(state)?));
@@ -368,6 +375,21 @@ impl SnapshotTable {
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
+}
+
+/// Whether a filter compares times of day that are cast from times: the engine takes such a cast for one that keeps the
+/// order, and would leave out files and pages by it that have rows.
+fn shuffles(filter: &Expr) -> bool {
+    let is_clock = |data_type: &DataType| matches!(data_type, DataType::Time32(_) | DataType::Time64(_));
+    let found = filter.exists(|part| {
+        Ok(match part {
+            Expr::Cast(cast) => is_clock(cast.field.data_type()),
+            Expr::TryCast(cast) => is_clock(cast.field.data_type()),
+            _ => false,
+        })
+    });
+    // The closure never fails, so neither does the walk.
+    found.unwrap_or(true)
 }
 
 /// What opens the lake's Parquet files, and keeps their footers.

@@ -57,6 +57,6 @@ impl FileScans {
             .map_err(|error| Error::internal("a file has no such column").caused_by(error))?;
         let statistics = Statistics::new_unknown(table.scan_schema.table_schema());
         let groups = vec![FileGroup::new(vec![partitioned])];
-        table.source(state, groups, places, statistics, None, false).map_err(engine)
+        table.source(state, groups, places, statistics, None, (false, true)).map_err(engine)
     }
 }

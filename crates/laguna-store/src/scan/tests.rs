@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -222,5 +222,26 @@ async fn rows_are_found_by_their_values() {
         }
         // A file that came later is found as well.
         part(40_000 + round * 20_000).await;
+    }
+}
+
+#[tokio::test]
+async fn times_of_day_are_no_bounds_of_times() {
+    let fixture = Fixture::new();
+    let schema = schema(&[("at", DataType::Timestamp(TimeUnit::Microsecond, None))]);
+    for day in 0..3 {
+        // From eight in the evening to four in the morning: the last time of the file is an early one of the day.
+        let hours = (0..8).map(|hour| ((day * 24) + 20 + hour) * 3_600_000_000);
+        fixture
+            .append(&schema, &[], vec![Arc::new(TimestampMicrosecondArray::from_iter_values(hours))])
+            .await;
+    }
+    for (statement, expected) in [
+        ("SELECT count(*) FROM t WHERE CAST(at AS TIME) >= CAST('20:00:00' AS TIME)", "12"),
+        ("SELECT count(*) FROM t WHERE CAST(at AS TIME) < CAST('02:00:00' AS TIME)", "6"),
+        ("SELECT count(*) FROM t WHERE TRY_CAST(at AS TIME) = CAST('21:00:00' AS TIME)", "3"),
+    ] {
+        let (answer, _, plan) = fixture.query(statement).await;
+        assert_eq!(answer, expected, "{statement}\n{plan}");
     }
 }
