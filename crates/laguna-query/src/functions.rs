@@ -1,4 +1,4 @@
-//! SQL functions that Laguna adds to the engine's: hiding personal data without a key.
+//! SQL functions that Laguna adds to the engine's: hiding personal data without a key. And bounds on some of the engine's.
 
 use std::sync::Arc;
 
@@ -9,8 +9,13 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
+mod bounded;
+
 /// Adds all functions of this file to `state`.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+    for function in bounded::bounded(|name| state.scalar_functions().get(name).cloned()) {
+        state.register_udf(Arc::new(function))?;
+    }
     for function in [text_function("mask", mask), text_function("mask_email", mask_email)] {
         state.register_udf(Arc::new(function))?;
     }

@@ -15,7 +15,9 @@ mod guard;
 mod lake_tables;
 mod lineage;
 mod repeat;
+mod stop;
 mod system;
+mod zones;
 
 pub mod errors;
 pub mod output;
@@ -31,6 +33,7 @@ pub use lineage::{Lineage, Origin, lineage};
 pub use predicate::Predicate;
 pub use script::{Statement, split_statements};
 pub use session::{Partitioned, QueryResult, Session, collect, volatile_functions};
+pub use stop::Stop;
 pub use surroundings::{Listing, Schemas, Surroundings, World};
 pub use tables::{Pin, Resolved, Tables, arrived_by};
 pub use timetravel::base_name;

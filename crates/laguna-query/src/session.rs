@@ -10,13 +10,12 @@ use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
-use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
 use futures::TryStreamExt;
@@ -27,6 +26,7 @@ use laguna_store::Lake;
 use crate::catalog::{CATALOG, Catalog, LOCAL, Names, STAGED, staged_table};
 use crate::errors::{LABEL, translate};
 use crate::repeat;
+use crate::stop::{Stop, yielding};
 use crate::{Access, Resolved, Surroundings, Tables, guard, timetravel};
 
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -90,12 +90,12 @@ impl Session {
     /// Runs one statement as one stream.
     pub async fn execute(&self, sql: &str) -> Result<QueryResult> {
         let plan = self.plan(sql).await?;
-        self.execute_plan(&plan).await
+        self.execute_plan(&plan, &Stop::default()).await
     }
 
-    /// Runs a plan of this session as one stream.
-    pub async fn execute_plan(&self, plan: &LogicalPlan) -> Result<QueryResult> {
-        let physical = yielding(self.physical(plan).await?)?;
+    /// Runs a plan of this session as one stream, until `stop` is set.
+    pub async fn execute_plan(&self, plan: &LogicalPlan, stop: &Stop) -> Result<QueryResult> {
+        let physical = yielding(self.physical(plan).await?, stop)?;
         let stream = execute_stream(physical.clone(), self.state.task_ctx()).map_err(translate)?;
         Ok(QueryResult { schema: physical.schema(), stream, physical })
     }
@@ -170,20 +170,6 @@ impl Session {
     pub fn state(&self) -> &SessionState {
         &self.state
     }
-}
-
-/// `plan` in which nodes that can make many rows of few give way to others now and then. The engine lets only what reads
-/// rows give way: a join of two small tables could else run for hours without being stopped.
-fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let multiplies =
-        |name: &str| name.contains("Join") || matches!(name, "UnnestExec" | "RecursiveQueryExec");
-    let wrapped = plan.transform_up(|node| {
-        Ok(match multiplies(node.name()) {
-            true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
-            false => Transformed::no(node),
-        })
-    });
-    wrapped.map(|wrapped| wrapped.data).map_err(translate)
 }
 
 /// `plan` with every partition sorted by itself: no merge into one stream stands between the cores and the files.

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{LogicalPlanBuilder, ScalarUDF, cast, ident};
 use laguna_base::{Result, TableName, Tier};
 
 use crate::catalog::{Names, unqualified};
+use crate::zones::{DaysBegin, InstantsWin};
 
 /// Schemas beside the lake's, as `pg_catalog`.
 pub trait Schemas: Send + Sync + fmt::Debug {
@@ -60,7 +61,10 @@ impl World {
         functions.extend(self.functions.iter().cloned());
         let operators = self.operators.iter().chain(engine.expr_planners()).cloned().collect();
         let config = engine.config().clone().with_information_schema(false);
+        let mut rules = engine.analyzer().rules.clone();
+        rules.insert(0, Arc::new(InstantsWin));
         SessionStateBuilder::new_from_existing(engine.as_ref().clone())
+            .with_analyzer_rules(rules)
             .with_config(config)
             .with_scalar_functions(functions)
             .with_type_planner(self.types.clone())
@@ -94,6 +98,7 @@ impl Surroundings {
                 state.register_udf(Arc::new(zoned))?;
             }
         }
+        state.add_analyzer_rule(Arc::new(DaysBegin));
         Ok(())
     }
 

@@ -24,7 +24,7 @@ const OF_PLANS: [(&str, &str); 15] = [
 ];
 
 /// The same of statements that fail while they run.
-const OF_RUNS: [(&str, &str); 14] = [
+const OF_RUNS: [(&str, &str); 16] = [
     ("more than one row", "21000"),
     ("square root of a negative", "2201F"),
     ("logarithm of", "2201E"),
@@ -32,6 +32,8 @@ const OF_RUNS: [(&str, &str); 14] = [
     ("negative substring", "22011"),
     ("time zone \"", "22023"),
     ("syntax for type json", "22P02"),
+    ("syntax for type date", "22007"),
+    ("syntax for type time", "22007"),
     ("field value out of range", "22008"),
     ("field name must not be null", "22004"),
     ("regular expression", "2201B"),

@@ -2,6 +2,7 @@
 //! itself, by its limits, or because nobody wants its rows any more.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant as Stopwatch};
 
 use arrow::array::RecordBatch;
@@ -9,7 +10,7 @@ use datafusion::common::ParamValues;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use laguna_base::{Error, Instant, Result};
-use laguna_query::{QueryResult, errors, translate};
+use laguna_query::{QueryResult, Stop, errors, translate};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -22,6 +23,9 @@ const AHEAD: usize = 2;
 
 /// How long a statement keeps its turn while nobody takes its rows.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// How long a statement that is to end may take to say so itself.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// What is told when the columns are known.
 type Header = (arrow::datatypes::SchemaRef, Option<u64>);
@@ -54,19 +58,38 @@ pub(super) async fn answer(inner: &Arc<Inner>, ask: Ask) -> Result<Answer> {
     if let Some(answer) = task.kept().await {
         return Ok(answer);
     }
-    let running = runtime.spawn(task.run(header, batches));
-    let (schema, release) = match columns.await {
+    let stop = Unwanted(Stop::default());
+    let (overdue, when_overdue) = (task.overdue(), stop.0.clone());
+    // What computes may not see soon that it is to end: whoever waits is told all the same.
+    let mut overdue = Box::pin(async move {
+        let error = overdue.await;
+        when_overdue.set();
+        tokio::time::sleep(GRACE).await;
+        error
+    });
+    let running = runtime.spawn(task.run(header, batches, stop.0.clone()));
+    let told = tokio::select! {
+        biased;
+        told = columns => told,
+        error = &mut overdue => return Err(error),
+    };
+    let (schema, release) = match told {
         Ok(header) => header?,
         // The task has ended without a word: it panicked.
         Err(_) => return Err(running.await.err().map_or_else(died, |error| died().caused_by(error))),
     };
     let mut done = false;
     let rows = stream::poll_fn(move |context| {
+        let _wanted = &stop;
         if done {
-            return std::task::Poll::Ready(None);
+            return Poll::Ready(None);
         }
-        let next = std::task::ready!(received.poll_recv(context));
-        std::task::Poll::Ready(match next {
+        let Poll::Ready(next) = received.poll_recv(context) else {
+            let error = std::task::ready!(overdue.as_mut().poll(context));
+            done = true;
+            return Poll::Ready(Some(Err(errors::external(error))));
+        };
+        Poll::Ready(match next {
             Some(Ok(Some(batch))) => Some(Ok(batch)),
             Some(Ok(None)) => {
                 done = true;
@@ -163,22 +186,43 @@ impl Task {
         limits.into_iter().flatten().min()
     }
 
-    async fn run(mut self, header: oneshot::Sender<Result<Header>>, batches: Batches) {
-        let mut header = Some(header);
-        let limits = self.ask.caller.limits;
-        let timeout = [Some(limits.timeout.unwrap_or(self.inner.timeout)), self.ask.timeout];
-        let timeout = timeout.into_iter().flatten().min().unwrap_or(self.inner.timeout);
+    /// Ends when the statement is to end before it has answered, with the reason.
+    fn overdue(&self) -> impl Future<Output = Error> + Send + 'static {
         let (cancel, end) = (self.ask.cancel.clone(), self.inner.end.clone());
+        let limit = self.ask.caller.limits.timeout.unwrap_or(self.inner.timeout);
+        let timeout = self.ask.timeout.map_or(limit, |asked| asked.min(limit));
+        async move {
+            tokio::select! {
+                () = cancel.cancelled() => cancelled(),
+                () = end.cancelled() => Error::interrupted().sqlstate("57P01").hint("the server stops"),
+                () = tokio::time::sleep(timeout) => Error::exhausted(format!(
+                    "the statement ran longer than {} s", timeout.as_secs_f64()
+                ))
+                .sqlstate("57014")
+                .hint("select less, or raise `timeout` of the role or of `serve:`"),
+            }
+        }
+    }
+
+    async fn run(mut self, header: oneshot::Sender<Result<Header>>, batches: Batches, stop: Stop) {
+        let mut header = Some(header);
+        let mut overdue = Box::pin(self.overdue());
         let outcome = tokio::select! {
-            outcome = self.work(&mut header, &batches) => outcome,
-            () = cancel.cancelled() => Err(cancelled()),
-            () = end.cancelled() => Err(Error::interrupted().sqlstate("57P01").hint("the server stops")),
-            () = tokio::time::sleep(timeout) => Err(Error::exhausted(format!(
-                "the statement ran longer than {} s", timeout.as_secs_f64()
-            ))
-            .sqlstate("57014")
-            .hint("select less, or raise `timeout` of the role or of `serve:`")),
-            () = batches.closed() => Err(cancelled()),
+            biased;
+            error = &mut overdue => Some(Err(error)),
+            () = batches.closed() => Some(Err(cancelled())),
+            outcome = self.work(&mut header, &batches, &stop) => match outcome {
+                Err(_) if stop.is_set() => None,
+                outcome => Some(outcome),
+            },
+        };
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            // What was stopped fails for the reason why it was.
+            None => tokio::select! {
+                error = overdue => Err(error),
+                () = batches.closed() => Err(cancelled()),
+            },
         };
         self.ended = true;
         if let Err(error) = outcome {
@@ -194,6 +238,7 @@ impl Task {
         &mut self,
         header: &mut Option<oneshot::Sender<Result<Header>>>,
         batches: &Batches,
+        stop: &Stop,
     ) -> Result<()> {
         let mut turn = Some(self.turn().await?);
         self.inner.metrics.running.inc();
@@ -220,7 +265,7 @@ impl Task {
         }
         let question = self.question.take().filter(|_| session.is_repeatable(&plan));
         let mut keep = question.is_some().then(Vec::new);
-        let QueryResult { schema, mut stream, .. } = session.execute_plan(&plan).await?;
+        let QueryResult { schema, mut stream, .. } = session.execute_plan(&plan, stop).await?;
         if let Some(header) = header.take() {
             let _ = header.send(Ok((schema.clone(), release)));
         }
@@ -307,6 +352,15 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// Stops a statement when nobody waits for its rows any more.
+struct Unwanted(Stop);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
@@ -18,7 +18,7 @@ use super::encode::Column;
 use super::message::{self, Frontend, complete, put_text, write};
 use super::rewrite::{self, Context, Headers};
 use super::statement::{Command, command};
-use super::variables::Variables;
+use super::variables::{Look, Variables};
 use super::wire::Wire;
 use super::{NAME, Shared, lost, types};
 use crate::{Ask, Caller};
@@ -41,6 +41,8 @@ pub(super) struct Connection {
     transaction: Transaction,
     /// Variables as they were when the transaction began, once one was set in it.
     before: Option<Variables>,
+    /// What was set for the transaction only, with the values that hold after it.
+    local: HashMap<String, Option<String>>,
     statements: HashMap<String, Arc<Statement>>,
     portals: HashMap<String, Portal>,
     /// After an error, what the client sends is skipped until it synchronises.
@@ -122,6 +124,7 @@ impl Connection {
             pid,
             transaction: Transaction::None,
             before: None,
+            local: HashMap::new(),
             statements: HashMap::new(),
             portals: HashMap::new(),
             skipping: false,
@@ -318,8 +321,8 @@ impl Connection {
         rewrite::fill(&mut parsed, &texts);
         let context = Context { variables: &self.variables, user: &self.caller.user, pid: self.pid };
         let (rewritten, set) = rewrite::rewrite(parsed, &context);
-        for (name, value) in set {
-            self.set(&name, Some(&value), false)?;
+        for (name, value, local) in set {
+            self.set(&name, Some(&value), local)?;
         }
         // Places in errors are those of what was written.
         Ok(if rewritten == before { sql.to_string() } else { rewritten })
@@ -445,4 +448,22 @@ fn data_row(columns: &[Column], formats: &[i16], row: usize, out: &mut BytesMut)
             .try_for_each(|(index, column)| column.put(row, format_of(formats, index) == 1, out));
     });
     outcome
+}
+
+/// The text of the first value of rows.
+async fn first(mut rows: Rows, look: Look) -> Result<Option<Bytes>> {
+    while let Some(batch) = rows.stream.next().await {
+        let batch = batch.map_err(translate)?;
+        if batch.num_rows() == 0 || batch.num_columns() == 0 {
+            continue;
+        }
+        let column = Column::new(batch.column(0), look)?;
+        if column.is_null(0) {
+            return Ok(None);
+        }
+        let mut text = BytesMut::new();
+        column.text(0, &mut text)?;
+        return Ok(Some(text.freeze()));
+    }
+    Ok(None)
 }

@@ -7,6 +7,7 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::planner::ExprPlanner;
 
 mod alike;
+mod casts;
 mod integers;
 mod intervals;
 mod json;
@@ -18,9 +19,10 @@ mod sleep;
 mod text;
 mod times;
 mod to_char;
+pub(super) mod written;
 mod zones;
 
-pub(super) use literals::{interval_in_words, with_seconds};
+pub(super) use literals::interval_in_words;
 pub(super) use times::is_extracted;
 pub(super) use zones::zone;
 
@@ -33,11 +35,12 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     functions.extend(lists::functions());
     functions.extend(json::functions());
     functions.extend(alike::functions());
-    functions.push(sleep::sleep());
+    functions.extend([sleep::sleep(), casts::pg_cast()]);
     functions.extend([
         numeric::divide(),
         numeric::multiply(),
         numeric::exact(),
+        numeric::mean(),
         numeric::round(),
         numeric::trunc(),
     ]);
@@ -46,7 +49,9 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
 
 /// What decides by the types of both sides what an operator means.
 pub(super) fn planner() -> Arc<dyn ExprPlanner> {
-    let [times, divide, multiply, exact] =
-        [intervals::times(), numeric::divide(), numeric::multiply(), numeric::exact()].map(Arc::new);
-    Arc::new(literals::Operators { times, divide, multiply, exact })
+    let times = Arc::new(intervals::times());
+    let [divide, multiply, exact, mean] =
+        [numeric::divide(), numeric::multiply(), numeric::exact(), numeric::mean()].map(Arc::new);
+    let text = Arc::new(text::text());
+    Arc::new(literals::Operators { times, divide, multiply, exact, mean, text })
 }

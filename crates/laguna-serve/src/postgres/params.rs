@@ -2,25 +2,29 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
 use bytes::{Buf, Bytes};
+use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 
-use super::meaning::{interval_in_words, with_seconds};
+use super::meaning::{self, interval_in_words};
+use super::meaning::written::{Fault, Order, read, time_of_day};
 use super::message::Body;
 use super::types;
 
 /// The value of one parameter. `oid` is the type that the client says, 0 when it leaves that to the statement, which
-/// takes `wanted`.
+/// takes `wanted`. Instants are of the session's `zone`.
 pub(super) fn value(
     bytes: Option<&Bytes>,
     binary: bool,
     oid: u32,
     wanted: Option<&DataType>,
+    zone: Tz,
 ) -> Result<ScalarValue> {
     let declared = match oid {
         0 | 705 => None,
+        types::TIMESTAMPTZ => Some(DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()))),
         oid => types::arrow(oid),
     };
     let data_type = declared.or_else(|| wanted.cloned()).unwrap_or(DataType::Utf8);
@@ -33,7 +37,12 @@ pub(super) fn value(
         return from_text(text, &data_type);
     }
     let oid = if oid == 0 || oid == 705 { types::oid(&data_type) } else { oid };
-    from_binary(bytes.clone(), oid)
+    Ok(match from_binary(bytes.clone(), oid)? {
+        ScalarValue::TimestampMicrosecond(micros, Some(_)) => {
+            ScalarValue::TimestampMicrosecond(micros, Some(zone.name().into()))
+        }
+        value => value,
+    })
 }
 
 fn invalid(message: impl Into<String>, code: &'static str) -> Error {
@@ -49,11 +58,43 @@ pub(super) fn from_text(text: &str, data_type: &DataType) -> Result<ScalarValue>
     // What the engine reads otherwise, or not at all.
     let meant = match data_type {
         DataType::Interval(_) => interval_in_words(text),
-        DataType::Timestamp(..) => with_seconds(text),
         _ => None,
     };
     let text = meant.as_deref().unwrap_or(text);
+    let of_time = |micros: std::result::Result<i64, Fault>| match micros {
+        Ok(micros) => Ok(Some(micros)),
+        Err(Fault::Form) => Err(wrong()),
+        Err(Fault::Range) => {
+            Err(invalid(format!("date/time field value out of range: \"{text}\""), "22008"))
+        }
+    };
+    let written = || read(text, Order::default());
     match data_type {
+        DataType::Date32 => {
+            let days = of_time(written().and_then(|written| written.day()).map(i64::from))?;
+            Ok(ScalarValue::Date32(days.map(|days| days as i32)))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            let micros = of_time(written().and_then(|written| written.clock()))?;
+            Ok(ScalarValue::TimestampMicrosecond(micros, None))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(name)) => {
+            let zone = meaning::zone(name).unwrap_or(Tz::UTC);
+            let micros = of_time(written().and_then(|written| written.instant(zone)))?;
+            Ok(ScalarValue::TimestampMicrosecond(micros, Some(name.clone())))
+        }
+        DataType::Timestamp(_, zone) => {
+            let micros = from_text(text, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+            micros.cast_to(data_type).map_err(laguna_query::translate)
+        }
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            let micros = of_time(time_of_day(text))?;
+            Ok(ScalarValue::Time64Nanosecond(micros.map(|micros| micros * 1000)))
+        }
+        DataType::Time64(_) | DataType::Time32(_) => {
+            let nanos = from_text(text, &DataType::Time64(TimeUnit::Nanosecond))?;
+            nanos.cast_to(data_type).map_err(laguna_query::translate)
+        }
         DataType::Boolean => match text.trim().to_lowercase().as_str() {
             "t" | "true" | "y" | "yes" | "on" | "1" => Ok(ScalarValue::Boolean(Some(true))),
             "f" | "false" | "n" | "no" | "off" | "0" => Ok(ScalarValue::Boolean(Some(false))),
@@ -160,7 +201,7 @@ fn from_binary(bytes: Bytes, oid: u32) -> Result<ScalarValue> {
         }
         types::TIME => {
             need(8)?;
-            ScalarValue::Time64Microsecond(Some(value.get_i64()))
+            ScalarValue::Time64Nanosecond(Some(value.get_i64().saturating_mul(1000)))
         }
         types::TIMESTAMP => {
             need(8)?;

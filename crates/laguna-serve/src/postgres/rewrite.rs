@@ -8,22 +8,22 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::catalog;
-use super::meaning::with_seconds;
+use super::meaning::written::is_unusual;
 use super::variables::Variables;
 
 mod casts;
 mod function;
 mod headers;
 mod json;
+mod lateral;
 mod parameters;
 mod relations;
 mod select;
 mod times;
 
 use casts::list_items;
-pub(super) use headers::Headers;
-use headers::tell_apart;
-use headers::type_name;
+pub(super) use headers::{Headers, shown};
+use headers::{stand_apart, tell_apart, type_name};
 pub(super) use parameters::{fill_lists, lists, types_of};
 use select::{mentions, reads_nothing, subquery};
 pub(super) use times::zone_of;
@@ -75,8 +75,11 @@ pub(super) fn fill(statement: &mut Statement, texts: &[Option<String>]) {
     });
 }
 
-/// The statement in the engine's words, and the variables that it sets.
-pub(super) fn rewrite(mut statement: Statement, context: &Context) -> (String, Vec<(String, String)>) {
+/// The statement in the engine's words, and the variables that it sets: names, values, and whether for the transaction only.
+pub(super) fn rewrite(mut statement: Statement, context: &Context) -> (String, Vec<(String, String, bool)>) {
+    if let Statement::Query(query) = &mut statement {
+        stand_apart(query);
+    }
     tell_apart(&mut statement);
     let mut rewriter = Rewriter { context, set: Vec::new(), rows: Vec::new() };
     let _ = VisitMut::visit(&mut statement, &mut rewriter);
@@ -109,7 +112,7 @@ fn explained(statement: &Statement, analyze: bool, verbose: bool, options: &[Uti
 
 struct Rewriter<'a> {
     context: &'a Context<'a>,
-    set: Vec<(String, String)>,
+    set: Vec<(String, String, bool)>,
     /// Derived tables that have a name, with the names of their columns.
     rows: Vec<(Ident, Vec<Ident>)>,
 }
@@ -154,6 +157,8 @@ impl VisitorMut for Rewriter<'_> {
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             headers::name_all(&mut cte.query);
         }
+        headers::own_columns(query);
+        lateral::apply(query);
         relations::fetch(query);
         relations::whole_table(query);
         ControlFlow::Continue(())
@@ -349,12 +354,12 @@ impl Rewriter<'_> {
                 Some(sql(&format!("({not}({value} ~ {}))", text(&regex))))
             }
             // What is compared one by one is fitted to the type of the other side.
-            Expr::InList { expr: value, list, negated } if list.iter().any(is_minute) => {
+            Expr::InList { expr: value, list, negated } if list.iter().any(is_time) => {
                 let (op, word) = if *negated { ("<>", " AND ") } else { ("=", " OR ") };
                 let all: Vec<String> = list.iter().map(|item| format!("{value} {op} {item}")).collect();
                 Some(sql(&format!("({})", all.join(word))))
             }
-            Expr::Between { expr: value, negated, low, high } if is_minute(low) || is_minute(high) => {
+            Expr::Between { expr: value, negated, low, high } if is_time(low) || is_time(high) => {
                 let not = if *negated { "NOT " } else { "" };
                 Some(sql(&format!("({not}({value} >= {low} AND {value} <= {high}))")))
             }
@@ -427,9 +432,9 @@ impl Rewriter<'_> {
     }
 }
 
-/// Whether it is a text that may be a time to the minute, which the engine does not read.
-fn is_minute(expr: &Expr) -> bool {
-    constant(expr).is_some_and(|written| with_seconds(&written).is_some())
+/// Whether it is a text that may be a time as the engine does not read it.
+fn is_time(expr: &Expr) -> bool {
+    constant(expr).is_some_and(|written| is_unusual(&written))
 }
 
 fn names_oid(expr: &Expr) -> bool {

@@ -1,7 +1,8 @@
 //! What a statement asks for: the engine's rows, or something that the connection itself does.
 
 use datafusion::sql::sqlparser::ast::{
-    CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Statement as Ast,
+    CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Expr, SelectItem, SetExpr,
+    Statement as Ast, UnaryOperator, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
@@ -47,7 +48,7 @@ pub(super) enum Command {
     },
     Execute {
         name: String,
-        values: Vec<Option<String>>,
+        values: Vec<Argument>,
     },
     Deallocate(Option<String>),
     Discard,
@@ -55,6 +56,15 @@ pub(super) enum Command {
         sql: String,
         form: Form,
     },
+}
+
+/// An argument of EXECUTE.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Argument {
+    /// The text of a value; `None` is null.
+    Known(Option<String>),
+    /// An expression.
+    Computed(String),
 }
 
 /// What `sql`, one statement, asks for.
@@ -302,35 +312,46 @@ fn prepare(words: &Words) -> Result<Command> {
 }
 
 fn execute(words: &Words) -> Result<Command> {
-    let mut values = Vec::new();
-    let mut minus = false;
-    let mut at = 3;
-    while at < words.len() {
-        match words.token(at) {
-            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => {
-                values.push(Some(text.clone()))
-            }
-            Some(Token::Number(number, _)) => {
-                values.push(Some(if std::mem::take(&mut minus) {
-                    format!("-{number}")
-                } else {
-                    number.clone()
-                }));
-            }
-            Some(Token::Minus) => minus = true,
-            Some(Token::Word(_)) => match words.word(at).as_str() {
-                "null" => values.push(None),
-                word @ ("true" | "false") => values.push(Some(word.to_string())),
-                "date" | "timestamp" | "interval" | "time" => {}
-                _ => return Err(not_supported("EXECUTE with anything but constants")),
-            },
-            Some(Token::DoubleColon) => at += 1,
-            Some(Token::Comma | Token::LParen | Token::RParen | Token::Plus) => {}
-            _ => return Err(not_supported("EXECUTE with anything but constants")),
-        }
-        at += 1;
+    let name = words.name(1);
+    let inside = words.rest(2).trim();
+    if inside.is_empty() {
+        return Ok(Command::Execute { name, values: Vec::new() });
     }
-    Ok(Command::Execute { name: words.name(1), values })
+    let wrong = || syntax("syntax error in EXECUTE: write EXECUTE name (value, …)");
+    let inside = inside.strip_prefix('(').and_then(|inside| inside.strip_suffix(')')).ok_or_else(wrong)?;
+    let Some(Ast::Query(query)) = rewrite::parse(&format!("SELECT {inside}")) else { return Err(wrong()) };
+    let SetExpr::Select(select) = *query.body else { return Err(wrong()) };
+    let value = |item: SelectItem| match item {
+        SelectItem::UnnamedExpr(expr) => Ok(argument(expr)),
+        _ => Err(wrong()),
+    };
+    let values = select.projection.into_iter().map(value).collect::<Result<_>>()?;
+    Ok(Command::Execute { name, values })
+}
+
+/// What an argument of EXECUTE is, or how it is computed.
+fn argument(expr: Expr) -> Argument {
+    let number = |expr: &Expr| match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(written, _) => Some(written.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let known = match &expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text.clone()),
+            Value::Boolean(flag) => Some(flag.to_string()),
+            Value::Null => return Argument::Known(None),
+            _ => number(&expr),
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => number(expr).map(|number| format!("-{number}")),
+        _ => None,
+    };
+    match known {
+        Some(known) => Argument::Known(Some(known)),
+        None => Argument::Computed(expr.to_string()),
+    }
 }
 
 fn copy(sql: &str) -> Result<Command> {
@@ -434,7 +455,24 @@ mod tests {
             ("deallocate all", Command::Deallocate(None)),
             (
                 "execute p(1, 'a', null)",
-                Command::Execute { name: "p".into(), values: vec![Some("1".into()), Some("a".into()), None] },
+                Command::Execute {
+                    name: "p".into(),
+                    values: vec![
+                        Argument::Known(Some("1".into())),
+                        Argument::Known(Some("a".into())),
+                        Argument::Known(None),
+                    ],
+                },
+            ),
+            (
+                "execute p(-1, 1 + 1)",
+                Command::Execute {
+                    name: "p".into(),
+                    values: vec![
+                        Argument::Known(Some("-1".into())),
+                        Argument::Computed("1 + 1".into()),
+                    ],
+                },
             ),
             (
                 "prepare p (int, text) as select $1",

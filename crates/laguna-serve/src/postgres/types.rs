@@ -139,7 +139,7 @@ pub(super) fn arrow(oid: u32) -> Option<DataType> {
         FLOAT8 => DataType::Float64,
         NUMERIC => DataType::Decimal128(38, 10),
         DATE => DataType::Date32,
-        TIME => DataType::Time64(TimeUnit::Microsecond),
+        TIME => DataType::Time64(TimeUnit::Nanosecond),
         TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         INTERVAL => DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano),

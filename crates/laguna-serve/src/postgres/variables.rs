@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use laguna_base::{Error, Result, suggest};
 
 use super::meaning;
+use super::meaning::written::Order;
 
 /// Where unqualified names are looked for when nothing else is said: the most refined first.
 pub(super) const SEARCH_PATH: &str = "enhanced, sanitized, latest, raw, system";
@@ -162,6 +163,21 @@ impl Variables {
         }
     }
 
+    /// The name under which a variable is kept, and what it was set to.
+    pub(super) fn stored(&self, name: &str) -> (String, Option<String>) {
+        let name = alias(name);
+        let value = self.set.get(&name).cloned();
+        (name, value)
+    }
+
+    /// Back to a value of [`Variables::stored`].
+    pub(super) fn put_back(&mut self, name: &str, value: Option<String>) {
+        match value {
+            Some(value) => drop(self.set.insert(name.to_string(), value)),
+            None => drop(self.set.remove(name)),
+        }
+    }
+
     pub(super) fn reset_all(&mut self) {
         self.set = self.start.clone();
     }
@@ -174,6 +190,11 @@ impl Variables {
 
     pub(super) fn zone(&self) -> Tz {
         self.get("timezone").ok().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC)
+    }
+
+    /// What comes first in days that are written with numbers only.
+    pub(super) fn order(&self) -> Order {
+        self.get("datestyle").map(|style| Order::of(&style)).unwrap_or_default()
     }
 
     /// How values are written.
@@ -207,6 +228,11 @@ impl Variables {
 
 fn known(name: &str) -> Option<&'static (&'static str, &'static str, &'static str)> {
     KNOWN.iter().find(|(known, _, _)| known.eq_ignore_ascii_case(name))
+}
+
+/// What a variable is called where it is shown.
+pub(super) fn shown(name: &str) -> &str {
+    known(&alias(name)).map_or(name, |(shown, _, _)| *shown)
 }
 
 fn alias(name: &str) -> String {

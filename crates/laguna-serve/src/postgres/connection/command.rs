@@ -7,11 +7,12 @@ use bytes::{BufMut, Bytes};
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 
-use super::{Connection, Portal, Statement, Target, Transaction};
+use super::{Connection, first, Portal, Statement, Target, Transaction};
 use crate::postgres::catalog;
 use crate::postgres::message::{self, complete, put_text, write};
-use crate::postgres::rewrite::Headers;
-use crate::postgres::statement::Command;
+use crate::postgres::rewrite::{self, Headers};
+use crate::postgres::statement::{Argument, Command};
+use crate::postgres::variables;
 
 impl Connection {
     /// What the connection answers itself. `described`: formats, when the columns were told already.
@@ -99,7 +100,8 @@ impl Connection {
                         self.statements.remove(name);
                     }
                 }
-                complete(&mut self.wire.out, "DEALLOCATE");
+                let tag = if name.is_none() { "DEALLOCATE ALL" } else { "DEALLOCATE" };
+                complete(&mut self.wire.out, tag);
             }
             Command::Discard => {
                 self.variables.reset_all();
@@ -111,7 +113,7 @@ impl Connection {
                 let moment = self.moment().await?;
                 let mut rows = self.start(statement, Vec::new(), moment).await?;
                 let names: Vec<String> =
-                    rows.schema.fields().iter().map(|field| field.name().clone()).collect();
+                    rows.schema.fields().iter().map(|field| rewrite::shown(field.name()).to_string()).collect();
                 form.begin(&names, &mut self.wire.out);
                 let count = self.send(&mut rows, usize::MAX, Target::Copy(form, names)).await?;
                 form.end(count, &mut self.wire.out);
@@ -124,12 +126,26 @@ impl Connection {
     /// Ends the transaction.
     pub(super) fn end(&mut self, keeps: bool) {
         self.transaction = Transaction::None;
-        if let Some(before) = self.before.take()
-            && !keeps
-        {
-            self.variables = before;
+        let shown = self.variables.all();
+        let local = std::mem::take(&mut self.local);
+        match self.before.take() {
+            Some(before) if !keeps => self.variables = before,
+            _ => local.into_iter().for_each(|(name, value)| self.variables.put_back(&name, value)),
+        }
+        for (now, before) in self.variables.all().into_iter().zip(shown) {
+            if now.2 && now.1 != before.1 {
+                self.tell(now.0, &now.1);
+            }
         }
         self.portals.retain(|_, portal| portal.hold && keeps);
+    }
+
+    /// Tells the client what a variable is now.
+    fn tell(&mut self, name: &str, value: &str) {
+        write(&mut self.wire.out, b'S', |out| {
+            put_text(out, name);
+            put_text(out, value);
+        });
     }
 
     pub(super) fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<()> {
@@ -141,15 +157,17 @@ impl Connection {
         if within && self.before.is_none() {
             self.before = Some(self.variables.clone());
         }
+        let (plain, former) = self.variables.stored(name);
         let told = match value {
             Some(value) => self.variables.set(name, value)?,
             None => self.variables.reset(name)?,
         };
+        match local {
+            true => drop(self.local.entry(plain).or_insert(former)),
+            false => drop(self.local.remove(&plain)),
+        }
         if let Some((name, value)) = told {
-            write(&mut self.wire.out, b'S', |out| {
-                put_text(out, name);
-                put_text(out, &value);
-            });
+            self.tell(name, &value);
         }
         Ok(())
     }
@@ -235,10 +253,27 @@ impl Connection {
         Ok(())
     }
 
+    /// The texts of the arguments of EXECUTE.
+    async fn arguments(&mut self, arguments: &[Argument]) -> Result<Vec<Option<Bytes>>> {
+        let mut texts = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            texts.push(match argument {
+                Argument::Known(text) => text.clone().map(|text| Bytes::from(text.into_bytes())),
+                Argument::Computed(expression) => {
+                    let statement = self.analyse(&format!("SELECT {expression}"), Vec::new())?;
+                    let moment = self.moment().await?;
+                    let rows = self.start(&statement, Vec::new(), moment).await?;
+                    first(rows, self.variables.look()).await?
+                }
+            });
+        }
+        Ok(texts)
+    }
+
     async fn run_prepared(
         &mut self,
         name: &str,
-        values: &[Option<String>],
+        values: &[Argument],
         simple: bool,
         formats: &[i16],
     ) -> Result<()> {
@@ -246,8 +281,7 @@ impl Connection {
         if statement.command != Command::Query {
             return Err(Error::project("EXECUTE runs queries only").sqlstate("0A000"));
         }
-        let values: Vec<Option<Bytes>> =
-            values.iter().map(|value| value.clone().map(|text| Bytes::from(text.into_bytes()))).collect();
+        let values = self.arguments(values).await?;
         let values = self.bind(&statement, &[0], &values).await?;
         let moment = self.moment().await?;
         let mut rows = self.start(&statement, values, moment).await?;
@@ -264,8 +298,7 @@ impl Connection {
 pub(super) fn shown(name: Option<&str>) -> SchemaRef {
     use arrow::datatypes::{Field, Schema};
     let names: Vec<&str> = match name {
-        Some("transaction isolation level") => vec!["transaction_isolation"],
-        Some(name) => vec![name],
+        Some(name) => vec![variables::shown(name)],
         None => vec!["name", "setting", "description"],
     };
     Arc::new(Schema::new(

@@ -150,9 +150,10 @@ impl Connection {
             true => self.prepared(statement).await?.parameters.clone(),
             false => Vec::new(),
         };
+        let zone = self.variables.zone();
         let value = |(index, bytes): (usize, &Option<Bytes>)| {
             let wanted = wanted.get(index).and_then(Option::as_ref);
-            params::value(bytes.as_ref(), format_of(formats, index) == 1, known(index), wanted)
+            params::value(bytes.as_ref(), format_of(formats, index) == 1, known(index), wanted, zone)
         };
         values.iter().enumerate().map(value).collect()
     }

@@ -191,8 +191,33 @@ impl Written {
         Ok(Written(match array.data_type() {
             _ if raw => cast(array, &DataType::Utf8)?.as_string().clone(),
             DataType::Null => StringArray::new_null(array.len()),
+            DataType::Timestamp(..)
+            | DataType::Time64(_)
+            | DataType::Interval(_)
+            | DataType::Float64
+            | DataType::Float32
+            | DataType::Decimal128(..) => Self::as_shown(array)?,
             _ => json_texts(array).map_err(laguna_query::errors::external)?,
         }))
+    }
+
+    /// Numbers as a result shows them, times too, but in quotes and with the `T` and the minutes of ISO 8601.
+    fn as_shown(array: &ArrayRef) -> Result<StringArray> {
+        let zone = match array.data_type() {
+            DataType::Timestamp(_, Some(zone)) => super::zone(zone),
+            _ => None,
+        };
+        let shown = super::text::written(array, zone.unwrap_or(chrono_tz::Tz::UTC))?;
+        let value = |text: &str| match array.data_type() {
+            DataType::Timestamp(_, zone) => {
+                let minutes = zone.is_some() && !text[text.len() - 3..].starts_with(':');
+                quoted(&format!("{}{}", text.replacen(' ', "T", 1), if minutes { ":00" } else { "" }))
+            }
+            of if of.is_temporal() => quoted(text),
+            _ if text.ends_with(['N', 'y']) => quoted(text),
+            _ => text.to_string(),
+        };
+        Ok(shown.iter().map(|text| text.map(value)).collect())
     }
 
     fn of(&self, row: usize) -> &str {

@@ -22,13 +22,19 @@ pub(super) struct Operators {
     pub(super) divide: Arc<ScalarUDF>,
     pub(super) multiply: Arc<ScalarUDF>,
     pub(super) exact: Arc<ScalarUDF>,
+    pub(super) mean: Arc<ScalarUDF>,
+    pub(super) text: Arc<ScalarUDF>,
 }
 
+const CLOCK: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, mut left, mut right } = expr;
+        if computes(&op) {
+            read(&op, &mut left, &mut right, schema);
+        }
         suit(&op, &mut left, &mut right, schema);
         let of = |side: &Expr| match side {
             // An interval is multiplied with a number; of nothing else is there more to know.
@@ -65,6 +71,19 @@ impl ExprPlanner for Operators {
                 let right = cast(right, DataType::Timestamp(TimeUnit::Microsecond, None));
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
             }
+            // Days and clocks beside instants are instants.
+            BinaryOperator::Minus if is_instant(&of_left) && is_local(&of_right) => {
+                let right = cast(cast(right, CLOCK), of_left);
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::Minus if is_local(&of_left) && is_instant(&of_right) => {
+                let left = cast(cast(left, CLOCK), of_right);
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::StringConcat if is_text(&of_left) || is_text(&of_right) => {
+                let (left, right) = (self.written(left, &of_left), self.written(right, &of_right));
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
             BinaryOperator::Divide if exact(&of_left, &of_right) => {
                 return Ok(PlannerResult::Planned(self.divide.call(vec![left, right])));
             }
@@ -84,11 +103,8 @@ impl ExprPlanner for Operators {
                 | BinaryOperator::Gt
                 | BinaryOperator::GtEq
         );
-        let computes = matches!(op, BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply);
-        let (left, right) = match compares || computes {
-            true => {
-                (fitted(left, &of_left, &of_right, compares), fitted(right, &of_right, &of_left, compares))
-            }
+        let (left, right) = match compares {
+            true => (fitted(left, &of_left, &of_right), fitted(right, &of_right, &of_left)),
             false => (left, right),
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
@@ -106,10 +122,29 @@ impl ExprPlanner for Operators {
 }
 
 impl Operators {
-    /// Fits the arguments of an aggregate: a sum of `bigint` is `numeric`, a share is no exact number to the engine.
+    /// What stands beside a text, as PostgreSQL writes it.
+    fn written(&self, side: Expr, of: &DataType) -> Expr {
+        let zone = match of {
+            DataType::Timestamp(_, Some(zone)) => zone.to_string(),
+            DataType::Timestamp(..)
+            | DataType::Time64(_)
+            | DataType::Time32(_)
+            | DataType::Interval(_)
+            | DataType::Duration(_)
+            | DataType::Float64
+            | DataType::Float32
+            | DataType::Decimal128(..) => "UTC".to_string(),
+            _ => return side,
+        };
+        self.text.call(vec![side, lit(zone)])
+    }
+
+    /// Fits the arguments of an aggregate: a sum of `bigint` is `numeric`, a mean of `numeric` has many digits, a share is no
+    /// exact number to the engine.
     fn fit(&self, name: &str, args: &mut [Expr]) {
         match (name, args) {
             ("sum", [argument]) => *argument = self.exact.call(vec![std::mem::take(argument)]),
+            ("avg", [argument]) => *argument = self.mean.call(vec![std::mem::take(argument)]),
             (name, args) if name.contains("percentile") => {
                 for argument in args {
                     if let Expr::Literal(value, _) = argument
@@ -125,17 +160,74 @@ impl Operators {
     }
 }
 
-/// Brings numbers together as PostgreSQL does: what is written with a point is exact beside what is exact, and an exact
-/// number is a binary one beside a binary one.
-fn suit(op: &BinaryOperator, left: &mut Expr, right: &mut Expr, schema: &DFSchema) {
-    let computes = matches!(
+fn computes(op: &BinaryOperator) -> bool {
+    matches!(
         op,
         BinaryOperator::Plus
             | BinaryOperator::Minus
             | BinaryOperator::Multiply
             | BinaryOperator::Divide
             | BinaryOperator::Modulo
-    );
+    )
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_instant(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(_)))
+}
+
+fn is_local(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date32 | DataType::Timestamp(_, None))
+}
+
+fn text_of(side: &Expr) -> Option<&str> {
+    match side {
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => Some(text),
+        _ => None,
+    }
+}
+
+/// Reads a text that something is computed with as what it stands for.
+fn read(op: &BinaryOperator, left: &mut Expr, right: &mut Expr, schema: &DFSchema) {
+    let (side, other) = match (text_of(left).is_some(), text_of(right).is_some()) {
+        (true, false) => (left, right),
+        (false, true) => (right, left),
+        _ => return,
+    };
+    let (Some(text), Ok(of)) = (text_of(side), other.get_type(schema)) else { return };
+    let meant = match of {
+        of if of.is_numeric() => number(text, &of),
+        // To a time an interval is added; from one, another is taken.
+        DataType::Timestamp(..) if *op == BinaryOperator::Plus => {
+            from_text(text, &INTERVAL).ok().map(|value| Expr::Literal(value, None))
+        }
+        DataType::Timestamp(..) | DataType::Date32 if *op == BinaryOperator::Minus => {
+            from_text(text, &micros(&of)).ok().map(|value| Expr::Literal(value, None))
+        }
+        _ => None,
+    };
+    if let Some(meant) = meant {
+        *side = meant;
+    }
+}
+
+/// A number as it is beside one of this type.
+fn number(text: &str, of: &DataType) -> Option<Expr> {
+    let text = text.trim();
+    if let Ok(whole) = text.parse::<i64>() {
+        return Some(lit(whole));
+    }
+    let number = lit(text.parse::<f64>().ok()?);
+    Some(if of.is_decimal() { exactly(&number).unwrap_or(number) } else { number })
+}
+
+/// Brings numbers together as PostgreSQL does: what is written with a point is exact beside what is exact, and an exact
+/// number is a binary one beside a binary one.
+fn suit(op: &BinaryOperator, left: &mut Expr, right: &mut Expr, schema: &DFSchema) {
+    let computes = computes(op);
     let (Ok(of_left), Ok(of_right)) = (left.get_type(schema), right.get_type(schema)) else { return };
     let written = (exactly(left), exactly(right));
     match (&of_left, &of_right) {
@@ -188,29 +280,27 @@ fn is_span(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
 }
 
-/// One side of an operator, fitted to the type of the other.
-fn fitted(side: Expr, own: &DataType, other: &DataType, compares: bool) -> Expr {
-    match (&side, own, other) {
-        (
-            Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _),
-            _,
-            DataType::Boolean | DataType::Timestamp(..) | DataType::Date32,
-        ) if compares => match from_text(text, &micros(other)) {
-            Ok(value) => Expr::Literal(value, None),
-            Err(_) => side,
-        },
-        (Expr::Literal(ScalarValue::Utf8(Some(text)), _), _, other) if other.is_numeric() && !compares => {
-            match (text.trim().parse::<i64>(), text.trim().parse::<f64>()) {
-                (Ok(number), _) => lit(number),
-                (_, Ok(number)) => lit(number),
-                _ => side,
-            }
-        }
+/// One side of a comparison, fitted to the type of the other.
+fn fitted(side: Expr, own: &DataType, other: &DataType) -> Expr {
+    if let Some(text) = text_of(&side) {
+        let meant = match other {
+            DataType::Boolean
+            | DataType::Timestamp(..)
+            | DataType::Date32
+            | DataType::Time64(_)
+            | DataType::Interval(_) => from_text(text, &micros(other)).ok().map(|value| Expr::Literal(value, None)),
+            other if other.is_numeric() => number(text, other),
+            _ => None,
+        };
+        return meant.unwrap_or(side);
+    }
+    match (own, other) {
         // Nanoseconds reach from 1677 to 2262 only: beside a day, microseconds are meant.
-        (_, DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Date32) if compares => {
-            cast(side, micros(own))
+        (DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Date32) => cast(side, micros(own)),
+        (DataType::Date32, DataType::Timestamp(..)) => cast(side, micros(other)),
+        (DataType::Time64(one), DataType::Time64(another)) if one != another => {
+            cast(side, DataType::Time64(TimeUnit::Nanosecond))
         }
-        (_, DataType::Date32, DataType::Timestamp(..)) if compares => cast(side, micros(other)),
         _ => side,
     }
 }
@@ -221,19 +311,6 @@ fn micros(data_type: &DataType) -> DataType {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
         other => other.clone(),
     }
-}
-
-/// A time that is written to the minute, with its seconds; `None` when it has them, or is no time.
-pub(in crate::postgres) fn with_seconds(text: &str) -> Option<String> {
-    let text = text.trim();
-    let (day, clock) = text.split_once([' ', 'T'])?;
-    let is_day = day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let minute = clock.get(..5)?;
-    let bytes = minute.as_bytes();
-    let is_minute = bytes[2] == b':'
-        && [0, 1, 3, 4].iter().all(|index| bytes[*index].is_ascii_digit())
-        && !clock[5..].starts_with([':', '.']);
-    (is_day && is_minute).then(|| format!("{day} {minute}:00{}", &clock[5..]))
 }
 
 /// An interval as the engine reads it; `None` when it is written so already, or is none: `1 day 02:03:04.5`, `1-2` (years and
@@ -307,7 +384,7 @@ mod tests {
     use datafusion::logical_expr::lit;
     use datafusion::scalar::ScalarValue;
 
-    use super::{exactly, interval_in_words, with_seconds};
+    use super::{exactly, interval_in_words};
 
     #[test]
     fn what_is_written_with_a_point_is_exact() {
@@ -332,15 +409,6 @@ mod tests {
         assert_eq!(words("P1Y2M3DT4H5M6.5S"), "1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds");
         for other in ["1 day", "P", "P1", "1:2:3:4", "Pfft", "one"] {
             assert_eq!(interval_in_words(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn minutes_get_their_seconds() {
-        assert_eq!(with_seconds("2013-03-01 10:00").unwrap(), "2013-03-01 10:00:00");
-        assert_eq!(with_seconds("2013-03-01T10:00+02").unwrap(), "2013-03-01 10:00:00+02");
-        for other in ["2013-03-01 10:00:05", "2013-03-01", "ten past", "a 10:00", "2013-03-01 1é:00"] {
-            assert_eq!(with_seconds(other), None, "{other}");
         }
     }
 }

@@ -145,26 +145,41 @@ impl ScalarUDFImpl for Computed {
     }
 }
 
-/// `pg_exact(x)`: `numeric` for a `bigint`, else what it is.
+/// `pg_exact(x)`: `numeric` for a `bigint`, else what it is. `pg_mean(x)`: a `numeric` with so many digits behind the point
+/// that its mean has those of a quotient.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Exact(Signature);
-
-pub(super) fn exact() -> ScalarUDF {
-    ScalarUDF::from(Exact(Signature::any(1, Volatility::Immutable)))
+struct Widened {
+    mean: bool,
+    signature: Signature,
 }
 
-impl ScalarUDFImpl for Exact {
+pub(super) fn exact() -> ScalarUDF {
+    ScalarUDF::from(Widened { mean: false, signature: Signature::any(1, Volatility::Immutable) })
+}
+
+pub(super) fn mean() -> ScalarUDF {
+    ScalarUDF::from(Widened { mean: true, signature: Signature::any(1, Volatility::Immutable) })
+}
+
+impl ScalarUDFImpl for Widened {
     fn name(&self) -> &str {
-        "pg_exact"
+        if self.mean { "pg_mean" } else { "pg_exact" }
     }
 
     fn signature(&self) -> &Signature {
-        &self.0
+        &self.signature
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        // The engine's mean has four digits more than what it is of.
+        const BEFORE: i8 = QUOTIENT - 4;
         Ok(match &types[0] {
-            DataType::Int64 | DataType::UInt64 => DataType::Decimal128(DIGITS, 0),
+            DataType::Int64 | DataType::UInt64 if !self.mean => DataType::Decimal128(DIGITS, 0),
+            DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale)
+                if self.mean && *scale < BEFORE =>
+            {
+                DataType::Decimal128(DIGITS, BEFORE)
+            }
             other => other.clone(),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, ListBuilder, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field};
 use bytes::BytesMut;
 use chrono_tz::Tz;
@@ -19,9 +19,15 @@ use crate::postgres::encode::Column;
 use crate::postgres::types;
 use crate::postgres::variables::Look;
 
+/// `pg_text(value, zone)`.
+pub(super) fn text() -> ScalarUDF {
+    ScalarUDF::from(Text { shown: false, signature: Signature::any(2, Volatility::Immutable) })
+}
+
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let mut all = vec![
-        ScalarUDF::from(Text(Signature::any(2, Volatility::Immutable))),
+        text(),
+        ScalarUDF::from(Text { shown: true, signature: Signature::any(2, Volatility::Immutable) }),
         ScalarUDF::from(TypeOf(Signature::any(1, Volatility::Immutable))),
     ];
     let found = [Found::Matches, Found::Split, Found::Part].map(|found| {
@@ -35,21 +41,28 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// `pg_text(value, zone)`: a value as text; instants as the clocks of the session's zone show them.
+/// `pg_text(value, zone)`: a value cast to text; instants as the clocks of the session's zone show them. `pg_shown(value,
+/// zone)` the same as a result shows it: flags as letters, a list item by item.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Text(Signature);
+struct Text {
+    shown: bool,
+    signature: Signature,
+}
 
 impl ScalarUDFImpl for Text {
     fn name(&self) -> &str {
-        "pg_text"
+        if self.shown { "pg_shown" } else { "pg_text" }
     }
 
     fn signature(&self) -> &Signature {
-        &self.0
+        &self.signature
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match &types[0] {
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) if self.shown => texts(),
+            _ => DataType::Utf8,
+        })
     }
 
     /// Most are written as the engine does.
@@ -57,7 +70,8 @@ impl ScalarUDFImpl for Text {
         let data_type = context.get_data_type(&args[0])?;
         let plain = is_text(&data_type)
             || data_type.is_integer()
-            || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Null);
+            || matches!(data_type, DataType::Date32 | DataType::Null)
+            || data_type == DataType::Boolean && !self.shown;
         match plain {
             true => Ok(ExprSimplifyResult::Simplified(cast(args.swap_remove(0), DataType::Utf8))),
             false => Ok(ExprSimplifyResult::Original(args)),
@@ -66,28 +80,50 @@ impl ScalarUDFImpl for Text {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let array = args.args[0].to_array(args.number_rows)?;
-        if is_text(array.data_type()) || *array.data_type() == DataType::Boolean {
-            return Ok(ColumnarValue::Array(arrow::compute::cast(&array, &DataType::Utf8)?));
-        }
         let zone = match &args.args[1] {
             ColumnarValue::Scalar(zone) => zone.try_as_str().flatten().and_then(super::zone),
             ColumnarValue::Array(_) => None,
         };
-        let look = Look { zone: zone.unwrap_or(Tz::UTC), iso_intervals: false };
-        let column = Column::new(&array, look).map_err(laguna_query::errors::external)?;
-        let mut written = BytesMut::new();
-        let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
-        for row in 0..array.len() {
-            if column.is_null(row) {
-                texts.append_null();
-                continue;
-            }
-            written.clear();
-            column.text(row, &mut written).map_err(laguna_query::errors::external)?;
-            texts.append_value(String::from_utf8_lossy(&written));
+        let zone = zone.unwrap_or(Tz::UTC);
+        if *args.return_field.data_type() != DataType::Utf8 {
+            let list = arrow::compute::cast(&array, &as_list(array.data_type()))?;
+            let list = list.as_list::<i32>();
+            let items = Arc::new(written(list.values(), zone)?);
+            let field = Arc::new(Field::new_list_field(DataType::Utf8, true));
+            let shown = ListArray::new(field, list.offsets().clone(), items, list.nulls().cloned());
+            return Ok(ColumnarValue::Array(Arc::new(shown)));
         }
-        Ok(ColumnarValue::Array(Arc::new(texts.finish())))
+        if is_text(array.data_type()) || *array.data_type() == DataType::Boolean && !self.shown {
+            return Ok(ColumnarValue::Array(arrow::compute::cast(&array, &DataType::Utf8)?));
+        }
+        Ok(ColumnarValue::Array(Arc::new(written(&array, zone)?)))
     }
+}
+
+/// The type of lists with as many items as there are.
+fn as_list(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::LargeList(item) | DataType::FixedSizeList(item, _) => DataType::List(item.clone()),
+        other => other.clone(),
+    }
+}
+
+/// Values as a result shows them.
+pub(super) fn written(array: &ArrayRef, zone: Tz) -> Result<StringArray> {
+    let look = Look { zone, iso_intervals: false };
+    let column = Column::new(array, look).map_err(laguna_query::errors::external)?;
+    let mut written = BytesMut::new();
+    let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
+    for row in 0..array.len() {
+        if column.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        written.clear();
+        column.text(row, &mut written).map_err(laguna_query::errors::external)?;
+        texts.append_value(String::from_utf8_lossy(&written));
+    }
+    Ok(texts.finish())
 }
 
 /// `pg_typeof(value)`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{
-    DataType, Float64Type, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    DataType, Float64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -30,16 +30,6 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         trunc::truncate(),
         // An instant as the clocks of its zone show it; what is no instant as a time without zone.
         function("pg_local", 1, CLOCK, |args, rows| Ok(Arc::new(shown(&args[0].to_array(rows)?)?))),
-        // What the clock shows of a time, a function so that nobody takes it for a cast that keeps the order of times.
-        function("pg_clock", 1, DataType::Time64(TimeUnit::Microsecond), |args, rows| {
-            let time = args[0].to_array(rows)?;
-            Ok(match time.data_type() {
-                DataType::Timestamp(..) | DataType::Date32 => {
-                    Arc::new(shown(&time)?.unary::<_, Time64MicrosecondType>(|micros| micros.rem_euclid(DAY)))
-                }
-                _ => arrow::compute::cast(&time, &DataType::Time64(TimeUnit::Microsecond))?,
-            })
-        }),
         // Year, month, day, hour, minute, second.
         function("make_timestamp", 6, CLOCK, |args, rows| Ok(Arc::new(made(args, rows, None)?))),
         // The same, and the zone of the clock.
@@ -64,7 +54,7 @@ fn zone_of(data_type: &DataType) -> Option<Tz> {
 }
 
 /// Times of any type in microseconds as clocks show them, which is UTC where there is no zone.
-fn shown(times: &ArrayRef) -> Result<TimestampMicrosecondArray> {
+pub(super) fn shown(times: &ArrayRef) -> Result<TimestampMicrosecondArray> {
     let zone = zone_of(times.data_type());
     let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.map(|_| "UTC".into()));
     let instants = arrow::compute::cast(times, &micros)?;

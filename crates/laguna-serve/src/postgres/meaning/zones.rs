@@ -59,7 +59,16 @@ impl ScalarUDFImpl for AtTimeZone {
         let rows = args.number_rows;
         let names = arrow::compute::cast(&args.args[1].to_array(rows)?, &DataType::Utf8)?;
         let names = names.as_string::<i32>();
-        let times = args.args[0].to_array(rows)?;
+        let mut times = args.args[0].to_array(rows)?;
+        if *times.data_type() == DataType::Date32 {
+            // The day's midnight where the session is.
+            let session = match &args.args[2] {
+                ColumnarValue::Scalar(zone) => zone.try_as_str().flatten().unwrap_or("UTC").to_string(),
+                ColumnarValue::Array(_) => "UTC".to_string(),
+            };
+            times = arrow::compute::cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            times = arrow::compute::cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, Some(session.into())))?;
+        }
         let shown = matches!(times.data_type(), DataType::Timestamp(_, None));
         let micros = DataType::Timestamp(TimeUnit::Microsecond, (!shown).then(|| "UTC".into()));
         let times = arrow::compute::cast(&times, &micros)?;

@@ -4,19 +4,53 @@ use datafusion::sql::sqlparser::ast::*;
 
 use super::parameters::placeholder;
 use super::{Rewriter, catalog, constant, number, sql, text};
-use crate::postgres::meaning::{interval_in_words, with_seconds};
+use crate::postgres::meaning::written::{Written, read, time_of_day};
+use crate::postgres::meaning::interval_in_words;
 
 impl Rewriter<'_> {
-    /// `TIMESTAMP '…'`, `TIMESTAMPTZ '…'` and `DATE '…'`.
+    /// `TIMESTAMP '…'`, `TIMESTAMPTZ '…'`, `TIME '…'` and `DATE '…'`.
     pub(super) fn typed(&self, typed: &TypedString) -> Option<Expr> {
         let Value::SingleQuotedString(written) = &typed.value.value else { return None };
-        let meant = in_time(written, &typed.data_type);
-        match &typed.data_type {
-            data_type if is_instant(data_type) => {
-                Some(self.instant(&meant.unwrap_or_else(|| text(written)).to_string()))
-            }
-            data_type => meant.map(|meant| sql(&format!("CAST({meant} AS {data_type})"))),
+        self.in_time(written, &typed.data_type)
+    }
+
+    /// `pg_cast(inner, …)`, which knows the type of what it casts.
+    pub(super) fn pg_cast(&self, inner: impl std::fmt::Display, kind: &str) -> Expr {
+        let order = self.context.variables.order().word();
+        sql(&format!("pg_cast({inner}, '{kind}', '{}', '{order}')", self.zone()))
+    }
+
+    /// A text that is written out as a time of this type; `None` for other types.
+    fn in_time(&self, written: &str, data_type: &DataType) -> Option<Expr> {
+        let kind = kind(data_type)?;
+        let instant = kind == "timestamptz";
+        if let Some(word) = word(written, &kind) {
+            return Some(match instant {
+                // What day it is, and what a clock without a zone shows, hangs on the session's.
+                true => self.instant(&word.to_string()),
+                false => sql(&format!("CAST({word} AS {data_type})")),
+            });
         }
+        let order = self.context.variables.order();
+        let found = match kind.as_str() {
+            "time" => time_of_day(written).ok().map(clock),
+            "date" => read(written, order).ok().and_then(|written| match written {
+                Written::At { day, .. } => Some(day.to_string()),
+                Written::Infinite { .. } => None,
+            }),
+            "timestamp" => read(written, order).ok().and_then(|written| moment(written.clock().ok()?)),
+            "timestamptz" => {
+                let micros = read(written, order).ok().and_then(|written| written.instant(self.zone()).ok());
+                micros.and_then(moment).map(|shown| shown + "Z")
+            }
+            _ => return None,
+        };
+        Some(match found {
+            Some(found) if instant => self.instant(&text(&found).to_string()),
+            Some(found) => sql(&format!("CAST({} AS {data_type})", text(&found))),
+            // It says what is wrong with it.
+            None => self.pg_cast(text(written), &kind),
+        })
     }
 
     /// Casts to types that stand for names of the catalog, and those that mean something else to the engine.
@@ -34,11 +68,12 @@ impl Rewriter<'_> {
             };
         }
         if let Some(changed) = meant(inner, data_type) {
-            return Some(match data_type {
-                // What day it is, and what a clock without a zone shows, hangs on the session's.
-                data_type if is_instant(data_type) => self.instant(&changed.to_string()),
-                _ => changed,
-            });
+            return Some(changed);
+        }
+        if let Some(written) = constant(inner)
+            && let Some(changed) = self.in_time(&written, data_type)
+        {
+            return Some(changed);
         }
         if let Some(changed) = self.cast_of_time(inner, data_type) {
             return Some(changed);
@@ -160,19 +195,6 @@ fn meant(inner: &Expr, data_type: &DataType) -> Option<Expr> {
             digits.then(|| sql(&format!("decode('{hex}', 'hex')")))
         }
         DataType::Interval { .. } => span(&written),
-        data_type => in_time(&written, data_type).map(|meant| match data_type {
-            data_type if is_instant(data_type) => meant,
-            data_type => sql(&format!("CAST({meant} AS {data_type})")),
-        }),
-    }
-}
-
-/// A text as a time of this type, where the engine does not read it so; `None` also for other types.
-fn in_time(written: &str, data_type: &DataType) -> Option<Expr> {
-    match data_type {
-        DataType::Timestamp(..) | DataType::Datetime(_) => timed(written),
-        DataType::Date => day(written),
-        data_type if is_instant(data_type) => timed(written),
         _ => None,
     }
 }
@@ -182,26 +204,58 @@ pub(super) fn span(written: &str) -> Option<Expr> {
     interval_in_words(written).map(|words| sql(&format!("INTERVAL '{words}'")))
 }
 
-/// The text or time that is meant, still to be cast.
-fn timed(written: &str) -> Option<Expr> {
-    match written.trim().to_lowercase().as_str() {
-        "now" => return Some(sql("now()")),
-        "epoch" => return Some(text("1970-01-01T00:00:00Z")),
-        _ => {}
-    }
-    day(written).or_else(|| with_seconds(written).map(|written| text(&written)))
-}
-
-/// Words for days.
-fn day(written: &str) -> Option<Expr> {
-    let days = match written.trim().to_lowercase().as_str() {
-        "today" => "",
-        "yesterday" => " - INTERVAL '1 day'",
-        "tomorrow" => " + INTERVAL '1 day'",
-        "epoch" => return Some(sql("DATE '1970-01-01'")),
-        _ => return super::times::written_day(written).map(|day| sql(&format!("DATE {day}"))),
+/// Words for days and times.
+fn word(written: &str, kind: &str) -> Option<Expr> {
+    let days = match (written.trim().to_lowercase().as_str(), kind) {
+        ("now", "timestamp" | "timestamptz") => return Some(sql("now()")),
+        (_, "time") => return None,
+        ("today" | "now", _) => "",
+        ("yesterday", _) => " - INTERVAL '1 day'",
+        ("tomorrow", _) => " + INTERVAL '1 day'",
+        _ => return None,
     };
     Some(sql(&format!("CAST(current_date{days} AS DATE)")))
+}
+
+/// What a type is called in `pg_cast`, where PostgreSQL casts to it in its own way, or where one of several casts of a
+/// column must keep a name of its own.
+pub(super) fn kind(data_type: &DataType) -> Option<String> {
+    let digits = |precision: u64, scale: i64| {
+        let precision = precision.clamp(1, 38);
+        format!("numeric({precision},{})", scale.clamp(0, precision as i64))
+    };
+    Some(match data_type {
+        DataType::Date => "date".to_string(),
+        data_type if is_instant(data_type) => "timestamptz".to_string(),
+        DataType::Timestamp(None, _) | DataType::Datetime(None) => "timestamp".to_string(),
+        DataType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => "time".to_string(),
+        DataType::DoublePrecision | DataType::Float8 | DataType::Double(ExactNumberInfo::None) => {
+            "float8".to_string()
+        }
+        DataType::Float(ExactNumberInfo::None) | DataType::Float64 => "float8".to_string(),
+        DataType::Real | DataType::Float4 | DataType::Float32 => "float4".to_string(),
+        DataType::Boolean | DataType::Bool => "bool".to_string(),
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => match info {
+            ExactNumberInfo::None => digits(38, 10),
+            ExactNumberInfo::Precision(precision) => digits(*precision, 0),
+            // More digits than the engine has: those behind the point make room for those before it.
+            ExactNumberInfo::PrecisionAndScale(precision, scale) if *precision > 38 => digits(38, (*scale).min(16)),
+            ExactNumberInfo::PrecisionAndScale(precision, scale) => digits(*precision, *scale),
+        },
+        _ => return None,
+    })
+}
+
+/// Microseconds since 1970 as a time.
+fn moment(micros: i64) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_micros(micros)?;
+    Some(time.naive_utc().format("%Y-%m-%dT%H:%M:%S%.f").to_string())
+}
+
+/// Microseconds of a day as a clock shows them.
+fn clock(micros: i64) -> String {
+    let seconds = micros / 1_000_000;
+    format!("{:02}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000)
 }
 
 /// `{a,b}` as an array of texts.

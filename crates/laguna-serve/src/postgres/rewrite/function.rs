@@ -24,6 +24,7 @@ impl Rewriter<'_> {
                 .time_function(&name, function, &arguments)
                 .or_else(|| self.json_function(&name, function, &arguments))
                 .or_else(|| aggregate(&name, function, &arguments))
+                .or_else(|| self.joined(&name, function, &arguments))
                 .or_else(|| plain(&name, &arguments));
             if found.is_some() {
                 return found;
@@ -55,7 +56,8 @@ impl Rewriter<'_> {
             },
             "set_config" => {
                 let (name, value) = (argument(0)?, argument(1)?);
-                self.set.push((name, value.clone()));
+                let local = arguments.get(2).is_some_and(|local| local.to_string().eq_ignore_ascii_case("true"));
+                self.set.push((name, value.clone(), local));
                 text(&value)
             }
             "pg_is_in_recovery" => sql("false"),
@@ -140,6 +142,29 @@ impl Rewriter<'_> {
             "format" => formatted(&argument(0)?, arguments.get(1..)?)?,
             _ => return None,
         })
+    }
+}
+
+impl Rewriter<'_> {
+    /// Functions that write their arguments into one text.
+    fn joined(&self, name: &str, function: &Function, arguments: &[Expr]) -> Option<Expr> {
+        let written = |value: &Expr| match value {
+            value if constant(value).is_some() => value.to_string(),
+            Expr::Function(inner) if last_name(&inner.name) == "pg_shown" => value.to_string(),
+            value => format!("pg_shown({value}, '{}')", self.zone()),
+        };
+        let (kept, shown) = match (name, arguments) {
+            ("concat", [_, ..]) => arguments.split_at(0),
+            ("concat_ws", [_, _, ..]) => arguments.split_at(1),
+            ("array_to_string", [list, rest @ ..]) => {
+                let rest: String = rest.iter().map(|argument| format!(", {argument}")).collect();
+                return Some(sql(&format!("\"array_to_string\"({}{rest})", written(list))));
+            }
+            _ => return None,
+        };
+        let plain = matches!(&function.args, FunctionArguments::List(list) if list.args.len() == arguments.len());
+        let all = kept.iter().map(ToString::to_string).chain(shown.iter().map(written));
+        plain.then(|| sql(&format!("\"{name}\"({})", all.collect::<Vec<_>>().join(", "))))
     }
 }
 

@@ -4,6 +4,30 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::*;
 
+/// What follows this letter in a column's name tells it from another of the same name, and is not shown.
+const TWIN: char = '\u{f8ff}';
+
+/// A name that no other column of a select has.
+pub(super) fn twin(name: &str, mark: impl std::fmt::Display) -> Ident {
+    Ident::with_quote('"', format!("{name}{TWIN}{mark}"))
+}
+
+/// What PostgreSQL calls a column.
+pub(super) fn output_name(item: &SelectItem) -> Option<Ident> {
+    match item {
+        SelectItem::UnnamedExpr(expr) => {
+            let name = match name_of(expr) {
+                Named::Column => column_of(expr),
+                Named::As(name) => Some(name),
+                Named::Unknown => Some("?column?".to_string()),
+            };
+            name.map(|name| Ident::with_quote('"', name))
+        }
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias.clone()),
+        _ => None,
+    }
+}
+
 /// Gives names to columns that say the same twice, which the engine refuses; whether there were any.
 pub(in crate::postgres) fn tell_apart(statement: &mut Statement) -> bool {
     match statement {
@@ -41,8 +65,7 @@ fn in_select(select: &mut Select) -> bool {
         let unnamed = matches!(item, SelectItem::UnnamedExpr(_));
         let twice = unnamed && (starred || nameless > 1 && is_nameless(item));
         if twice || seen.contains(&text) {
-            let alias = Ident::with_quote('"', format!("{text} {index}"));
-            *item = SelectItem::ExprWithAlias { expr, alias };
+            *item = SelectItem::ExprWithAlias { expr, alias: twin(&text, index) };
             found = true;
         }
         seen.push(text);
@@ -117,8 +140,114 @@ impl Headers {
             },
             _ => None,
         };
-        found.and_then(Option::as_deref).unwrap_or(engine)
+        found.and_then(Option::as_deref).unwrap_or_else(|| shown(engine))
     }
+}
+
+/// What is shown of the engine's name of a column.
+pub(in crate::postgres) fn shown(name: &str) -> &str {
+    name.split(TWIN).next().unwrap_or(name)
+}
+
+/// Gives columns names that no other has, where the engine would take them for others: beside a `*`, which may have one of
+/// the same name, and where what the rows are ordered by is computed of a column of that name. What they are ordered by
+/// itself still means them.
+pub(super) fn stand_apart(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let is_star =
+        |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    let starred = select.projection.iter().any(is_star);
+    let mut none = Vec::new();
+    let order = match &mut query.order_by {
+        Some(OrderBy { kind: OrderByKind::Expressions(order), .. }) => order,
+        _ => &mut none,
+    };
+    let mut renamed = Vec::new();
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
+        let computed = order.iter().any(|by| {
+            !matches!(by.expr, Expr::Identifier(_)) && !matches!(by.expr, Expr::Value(_)) && names(&by.expr, alias)
+        });
+        if starred || computed {
+            let other = twin(&alias.value, index);
+            renamed.push((std::mem::replace(alias, other.clone()), other));
+        }
+    }
+    for by in order {
+        if let Expr::Identifier(ident) = &by.expr
+            && let Some((_, other)) = renamed.iter().find(|(alias, _)| is_same(alias, ident))
+        {
+            by.expr = Expr::Identifier(other.clone());
+        }
+    }
+}
+
+/// Whether an expression has a name in it.
+fn names(expr: &Expr, name: &Ident) -> bool {
+    visit_expressions(expr, |part: &Expr| match part {
+        Expr::Identifier(ident) if is_same(ident, name) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
+/// Whether two names mean the same.
+pub(super) fn is_same(one: &Ident, other: &Ident) -> bool {
+    let name = |ident: &Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    name(one) == name(other)
+}
+
+/// Gives names their tables where they mean columns of tables and the engine would take them for columns of the result:
+/// in GROUP BY and HAVING.
+pub(super) fn own_columns(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let table = super::select::only_table(select);
+    let mut columns: Vec<(Ident, Expr)> = Vec::new();
+    for item in &select.projection {
+        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
+        if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+            continue;
+        }
+        // A column that it is made of is there for sure.
+        let _ = visit_expressions(expr, |part: &Expr| {
+            let found = match part {
+                Expr::Identifier(ident) if is_same(ident, alias) => {
+                    table.as_ref().map(|table| Expr::CompoundIdentifier(vec![table.clone(), ident.clone()]))
+                }
+                Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|last| is_same(last, alias)) => {
+                    Some(part.clone())
+                }
+                _ => None,
+            };
+            match found {
+                Some(column) => {
+                    columns.push((alias.clone(), column));
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            }
+        });
+    }
+    if columns.is_empty() {
+        return;
+    }
+    let own = |expr: &mut Expr| {
+        let _: ControlFlow<()> = visit_expressions_mut(expr, |part: &mut Expr| {
+            if let Expr::Identifier(ident) = part
+                && let Some((_, column)) = columns.iter().find(|(alias, _)| is_same(alias, ident))
+            {
+                *part = column.clone();
+            }
+            ControlFlow::Continue(())
+        });
+    };
+    if let GroupByExpr::Expressions(by, _) = &mut select.group_by {
+        by.iter_mut().for_each(own);
+    }
+    select.having.iter_mut().for_each(own);
 }
 
 /// What a column is called.
@@ -166,8 +295,16 @@ pub(super) fn name_all(query: &mut Query) {
         let mut words = clauses.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
         words.any(|word| word.eq_ignore_ascii_case(name))
     };
-    for (item, name) in select.projection.iter_mut().zip(&names) {
-        let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name) else { continue };
+    for (index, (item, name)) in select.projection.iter_mut().zip(&names).enumerate() {
+        let Some(name) = name else { continue };
+        // Of several columns of one name, the first has it.
+        if names[..index].iter().any(|other| other.as_ref() == Some(name)) {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = &*item {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: twin(name, index) };
+            }
+            continue;
+        }
+        let SelectItem::UnnamedExpr(expr) = &*item else { continue };
         let is_column = matches!(name_of(expr), Named::Column);
         let once = names.iter().filter(|other| other.as_ref() == Some(name)).count() == 1;
         if !is_column && once && !is_meant(name) {

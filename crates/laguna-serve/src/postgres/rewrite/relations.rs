@@ -11,6 +11,9 @@ const ENGINE: [&str; 2] = ["generate_series", "range"];
 
 /// A table factor that is a call, in the engine's words; `None` when it is none, or the engine's.
 pub(super) fn called(factor: &mut TableFactor) -> Option<TableFactor> {
+    if let Some(records) = super::lateral::records(factor) {
+        return Some(records);
+    }
     match factor {
         TableFactor::Table { with_ordinality: true, .. }
         | TableFactor::UNNEST { with_ordinality: true, .. } => numbered(factor),
@@ -166,7 +169,7 @@ fn of_json(function: &str, args: &TableFunctionArgs, alias: Option<&TableAlias>)
 }
 
 /// A table factor that is written as SQL.
-fn relation(written: &str) -> Option<TableFactor> {
+pub(super) fn relation(written: &str) -> Option<TableFactor> {
     let mut statements =
         Parser::parse_sql(&PostgreSqlDialect {}, &format!("SELECT * FROM {written}")).ok()?;
     let Statement::Query(query) = statements.pop()? else { return None };

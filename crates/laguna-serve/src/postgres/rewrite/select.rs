@@ -47,11 +47,16 @@ pub(super) fn array_of(query: &Query) -> Expr {
     let mut query = query.clone();
     let SetExpr::Select(select) = query.body.as_mut() else { return empty() };
     // What is made of a column's own array is empty where the catalog has no arrays.
-    let is_table = |table: &TableWithJoins| {
-        matches!(table.relation, TableFactor::Table { args: None, .. } | TableFactor::Derived { .. })
-    };
-    if reads_nothing(select) || !select.from.iter().all(is_table) {
+    if reads_nothing(select) || select.from.iter().any(|table| is_of_columns(&table.relation)) {
         return empty();
+    }
+    // A list item by item is the list.
+    if select.from.is_empty()
+        && let [SelectItem::UnnamedExpr(Expr::Function(call)) | SelectItem::ExprWithAlias { expr: Expr::Function(call), .. }] =
+            select.projection.as_slice()
+        && let Some(list) = super::lateral::list_of(call)
+    {
+        return list;
     }
     let order = query.order_by.take();
     let of_rows = query.limit_clause.is_none()
@@ -73,6 +78,26 @@ pub(super) fn array_of(query: &Query) -> Expr {
         }
         _ => empty(),
     }
+}
+
+/// Whether it is a function of columns of tables around it.
+fn is_of_columns(factor: &TableFactor) -> bool {
+    let mut found = false;
+    let of = |expr: &Expr, found: &mut bool| {
+        *found |= visit_expressions(expr, |part: &Expr| match part {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+        .is_break();
+    };
+    match factor {
+        TableFactor::Table { args: Some(args), .. } => {
+            args.args.iter().filter_map(super::unnamed).for_each(|expr| of(expr, &mut found));
+        }
+        TableFactor::UNNEST { array_exprs, .. } => array_exprs.iter().for_each(|expr| of(expr, &mut found)),
+        _ => {}
+    }
+    found
 }
 
 /// A null of the type of a subquery that is never asked: the oids or names of something, or one oid.
@@ -148,21 +173,29 @@ pub(super) fn like_any(expr: &Expr) -> Option<Expr> {
     Some(sql(&if compared.is_empty() { "false".to_string() } else { format!("({})", compared.join(" OR ")) }))
 }
 
+/// What a table is called in its statement.
+pub(super) fn name_of(table: &TableFactor) -> Option<Ident> {
+    match table {
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. } => Some(alias.name.clone()),
+        TableFactor::Table { name, alias: None, .. } => name.0.last()?.as_ident().cloned(),
+        _ => None,
+    }
+}
+
+/// The name of the table, where a select reads no other.
+pub(super) fn only_table(select: &Select) -> Option<Ident> {
+    match select.from.as_slice() {
+        [table] if table.joins.is_empty() => name_of(&table.relation),
+        _ => None,
+    }
+}
+
 /// Gives columns that two tables are joined by (`USING`) their table in the condition, where the engine asks for it.
 pub(super) fn qualify(select: &mut Select) {
     let ([table], Some(condition)) = (select.from.as_slice(), &mut select.selection) else { return };
-    let left = match &table.relation {
-        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
-            alias.name.clone()
-        }
-        TableFactor::Table { name, alias: None, .. } => {
-            match name.0.last().and_then(|part| part.as_ident()) {
-                Some(name) => name.clone(),
-                None => return,
-            }
-        }
-        _ => return,
-    };
+    let Some(left) = name_of(&table.relation) else { return };
     let shared: Vec<String> = table
         .joins
         .iter()

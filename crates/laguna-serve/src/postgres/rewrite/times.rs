@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use datafusion::sql::sqlparser::ast::*;
 
-use super::{Rewriter, constant, sql, text, unnamed};
+use super::{Rewriter, constant, sql, unnamed};
 use crate::postgres::meaning;
 
 /// How the type of instants of a zone is called in the engine's words; [`zone_of`] reads it.
@@ -24,31 +24,20 @@ impl Rewriter<'_> {
         sql(&format!("CAST({expr} AS \"{INSTANT}{}\")", self.zone()))
     }
 
-    /// `CAST(inner AS …)` to a time or a text, where the zone of the session matters; `None` where the engine means the same.
+    /// `CAST(inner AS …)` of what is not written out to what the type of `inner` decides about; `None` where the engine means
+    /// the same.
     pub(super) fn cast_of_time(&self, inner: &Expr, data_type: &DataType) -> Option<Expr> {
-        let known = constant(inner).is_some() || super::parameters::placeholder(inner).is_some();
+        let written = matches!(inner, Expr::Value(_)) || constant(inner).is_some();
+        if written || super::parameters::placeholder(inner).is_some() {
+            let kind = super::casts::kind(data_type)?;
+            return (kind == "timestamptz").then(|| self.instant(&inner.to_string()));
+        }
         match data_type {
-            DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
-                Some(self.instant(&inner.to_string()))
-            }
-            DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("timestamptz") => {
-                Some(self.instant(&inner.to_string()))
-            }
-            DataType::Timestamp(..) | DataType::Datetime(_) if !known && self.zone() != Tz::UTC => {
-                Some(sql(&format!("pg_local({inner})")))
-            }
-            DataType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) if !known => {
-                Some(sql(&format!("pg_clock({inner})")))
-            }
             DataType::Text
             | DataType::Varchar(None)
             | DataType::CharacterVarying(None)
-            | DataType::String(None)
-                if !known =>
-            {
-                Some(sql(&format!("pg_text({inner}, '{}')", self.zone())))
-            }
-            _ => None,
+            | DataType::String(None) => Some(sql(&format!("pg_text({inner}, '{}')", self.zone()))),
+            data_type => Some(self.pg_cast(inner, &super::casts::kind(data_type)?)),
         }
     }
 
@@ -85,7 +74,7 @@ impl Rewriter<'_> {
                 self.zone()
             )),
             ("timezone", [zone, time]) => self.at_time_zone(time, zone),
-            ("date", [time]) => sql(&format!("CAST({time} AS DATE)")),
+            ("date", [time]) => self.pg_cast(time, "date"),
             ("age", [time]) => sql(&format!("age(current_date, {time})")),
             ("isfinite", [time]) => sql(&format!("CASE WHEN {time} IS NOT NULL THEN true END")),
             ("make_timestamptz", [..]) if arguments.len() >= 6 => {
@@ -135,21 +124,4 @@ fn make_interval(function: &Function) -> Option<Expr> {
         *values.get_mut(place)? = value.to_string();
     }
     Some(sql(&format!("pg_make_interval({})", values.join(", "))))
-}
-
-/// A day as the standard writes it, of the other ways in which people write one.
-pub(super) fn written_day(written: &str) -> Option<Expr> {
-    const FORMS: [&str; 9] = [
-        "%Y/%m/%d",
-        "%b %d, %Y",
-        "%B %d, %Y",
-        "%d %b %Y",
-        "%d-%b-%Y",
-        "%d %B %Y",
-        "%m/%d/%Y",
-        "%Y %b %d",
-        "%Y-%b-%d",
-    ];
-    let day = FORMS.iter().find_map(|form| chrono::NaiveDate::parse_from_str(written.trim(), form).ok())?;
-    Some(text(&day.to_string()))
 }
