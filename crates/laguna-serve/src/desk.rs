@@ -4,6 +4,7 @@
 //! Statements run on threads of their own, so that a heavy one keeps no door from answering.
 
 mod kept;
+mod parameters;
 mod run;
 
 use std::collections::HashMap;
@@ -248,7 +249,7 @@ impl Desk {
             let (session, tables) = inner.session_in(&ask.caller, &ask.moment, ask.around).await?;
             let plan = session.plan(&ask.sql).await?;
             let schema = Arc::new(plan.schema().as_arrow().clone());
-            let parameters = parameters(&plan)?;
+            let parameters = parameters::types(&plan)?;
             let prepared = Prepared { schema, parameters };
             inner.prepared.keep(question, Kept::of(prepared.clone(), newest, &tables));
             Ok(prepared)
@@ -292,7 +293,7 @@ impl Desk {
             let (session, tables) = inner.session(&caller, &moment).await?;
             let release = tables.release().map(|release| release.number);
             let plan = session.plan(&sql).await?;
-            let parameters = parameters(&plan)?;
+            let parameters = parameters::types(&plan)?;
             let schema = match parameters.len() {
                 0 => session.columns_of(plan.clone())?,
                 // Without values not every type is known.
@@ -329,21 +330,6 @@ impl Desk {
     pub fn end(&self) {
         self.inner.end.cancel();
     }
-}
-
-/// Types of `$1`, `$2`, … as far as the statement tells them.
-fn parameters(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
-    let types = plan.get_parameter_types().map_err(laguna_query::translate)?;
-    // `$1` is the first, whatever the order in which they stand.
-    let number = |name: &String| name.trim_start_matches('$').parse::<usize>().ok();
-    let count = types.keys().filter_map(number).max().unwrap_or(0);
-    let mut parameters = vec![None; count];
-    for (name, data_type) in types {
-        if let Some(place) = number(&name).and_then(|number| parameters.get_mut(number.wrapping_sub(1))) {
-            *place = data_type;
-        }
-    }
-    Ok(parameters)
 }
 
 impl Inner {

@@ -325,7 +325,7 @@ impl Connection {
             self.set(&name, Some(&value), local)?;
         }
         // Places in errors are those of what was written.
-        Ok(if rewritten == before { sql.to_string() } else { rewritten })
+        Ok(if rewritten == before && rewrite::respelled(sql).is_none() { sql.to_string() } else { rewritten })
     }
 
     /// Starts a statement.
@@ -341,8 +341,8 @@ impl Connection {
             }
             _ => statement.sql.clone(),
         };
-        let plans = explains(&sql);
-        let sql = self.translated(&sql, &values)?;
+        let written = sql;
+        let sql = self.translated(&written, &values)?;
         let cancel = self.shared.token(self.pid);
         let mut ask = Ask::new(self.caller.clone(), NAME, sql);
         ask.params = values;
@@ -358,8 +358,8 @@ impl Connection {
                 return Err(lost(std::io::ErrorKind::UnexpectedEof.into()));
             }
         };
-        let (schema, stream) = match plans {
-            true => explain::in_lines(answer.rows),
+        let (schema, stream) = match explains(&written) {
+            true => explain::in_lines(&written, answer.rows),
             false => (answer.schema, answer.rows),
         };
         Ok(Rows { schema, stream, cancel, batch: None, at: 0, done: false })

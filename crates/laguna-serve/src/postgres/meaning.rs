@@ -41,6 +41,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         numeric::multiply(),
         numeric::exact(),
         numeric::mean(),
+        numeric::quotient(),
         numeric::round(),
         numeric::trunc(),
     ]);
@@ -52,6 +53,6 @@ pub(super) fn planner() -> Arc<dyn ExprPlanner> {
     let times = Arc::new(intervals::times());
     let [divide, multiply, exact, mean] =
         [numeric::divide(), numeric::multiply(), numeric::exact(), numeric::mean()].map(Arc::new);
-    let text = Arc::new(text::text());
-    Arc::new(literals::Operators { times, divide, multiply, exact, mean, text })
+    let [quotient, text] = [numeric::quotient(), text::text()].map(Arc::new);
+    Arc::new(literals::Operators { times, divide, quotient, multiply, exact, mean, text })
 }

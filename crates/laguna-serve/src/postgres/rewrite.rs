@@ -5,13 +5,16 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::*;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
 use super::catalog;
 use super::meaning::written::is_unusual;
 use super::variables::Variables;
 
 mod casts;
+mod correlated;
 mod function;
 mod headers;
 mod json;
@@ -37,8 +40,69 @@ pub(super) struct Context<'a> {
 
 /// Parses one statement; `None` when the engine must say what is wrong with it.
 pub(super) fn parse(sql: &str) -> Option<Statement> {
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?;
+    let mut statements = match respelled(sql) {
+        Some(tokens) => Parser::new(&PostgreSqlDialect {}).with_tokens(tokens).parse_statements().ok()?,
+        None => Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?,
+    };
     (statements.len() == 1).then(|| statements.remove(0))
+}
+
+/// Words behind which a value begins.
+const CLAUSES: [Keyword; 18] = [
+    Keyword::SELECT,
+    Keyword::DISTINCT,
+    Keyword::WHERE,
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::NOT,
+    Keyword::ON,
+    Keyword::WHEN,
+    Keyword::THEN,
+    Keyword::ELSE,
+    Keyword::CASE,
+    Keyword::AS,
+    Keyword::BY,
+    Keyword::HAVING,
+    Keyword::IN,
+    Keyword::LIKE,
+    Keyword::BETWEEN,
+    Keyword::FROM,
+];
+
+/// A statement with `ISNULL` and `NOTNULL` behind a value, which the parser takes for its name, as `IS NULL` and `IS NOT NULL`;
+/// `None` where there is none.
+pub(super) fn respelled(sql: &str) -> Option<Vec<Token>> {
+    let lower = sql.to_ascii_lowercase();
+    if !lower.contains("isnull") && !lower.contains("notnull") {
+        return None;
+    }
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().ok()?;
+    let is_space = |token: &&Token| matches!(token, Token::Whitespace(_));
+    let mut all = Vec::with_capacity(tokens.len());
+    let mut changed = false;
+    for (index, token) in tokens.iter().enumerate() {
+        let before = tokens[..index].iter().rev().find(|token| !is_space(token));
+        let behind = tokens[index + 1..].iter().find(|token| !is_space(token));
+        let of_value = match before {
+            Some(Token::Word(word)) => word.quote_style.is_some() || !CLAUSES.contains(&word.keyword),
+            Some(token) => matches!(token, Token::RParen | Token::SingleQuotedString(_) | Token::Number(..)),
+            None => false,
+        };
+        let word = match token {
+            Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        if !of_value || matches!(behind, Some(Token::LParen)) || !matches!(word.as_str(), "isnull" | "notnull") {
+            all.push(token.clone());
+            continue;
+        }
+        changed = true;
+        let words: &[&str] = if word == "isnull" { &["IS", "NULL"] } else { &["IS", "NOT", "NULL"] };
+        for word in words {
+            all.extend([Token::make_keyword(word), Token::Whitespace(Whitespace::Space)]);
+        }
+    }
+    changed.then_some(all)
 }
 
 /// `TABLE name`, which the parser knows only within other statements, as a query.
@@ -159,6 +223,7 @@ impl VisitorMut for Rewriter<'_> {
         }
         headers::own_columns(query);
         lateral::apply(query);
+        correlated::apply(query);
         relations::fetch(query);
         relations::whole_table(query);
         ControlFlow::Continue(())
@@ -172,6 +237,13 @@ impl VisitorMut for Rewriter<'_> {
                         Expr::Exists { subquery, negated } => *part = relations::exists(subquery, *negated),
                         Expr::InSubquery { expr, subquery, negated } => {
                             *part = relations::is_among(expr, subquery, *negated);
+                        }
+                        Expr::Function(function) if last_name(&function.name) == "pg_table_is_visible" => {
+                            if let Some(Expr::InSubquery { expr, subquery, negated }) =
+                                self.function(function).map(without_parentheses)
+                            {
+                                *part = relations::is_among(&expr, &subquery, negated);
+                            }
                         }
                         _ => {}
                     }
@@ -237,6 +309,13 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::UnicodeStringLiteral(text) = &value.value {
+            value.value = Value::SingleQuotedString(text.clone());
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Some(changed) = self.changed(expr) {
             *expr = changed;
@@ -252,6 +331,7 @@ impl Rewriter<'_> {
                 match ident.value.to_lowercase().as_str() {
                     "current_schema" => Some(self.schema()),
                     "current_role" => Some(text(self.context.user)),
+                    "localtime" => Some(sql("CAST(localtimestamp AS TIME)")),
                     "current_database" | "current_catalog" => Some(text(catalog::DATABASE)),
                     _ => None,
                 }
@@ -347,6 +427,16 @@ impl Rewriter<'_> {
                 }
                 self.all(expr)
             }
+            Expr::AnyOp { left, compare_op, right, .. } if subquery_of(right).is_some() => {
+                select::any_of(left, compare_op, subquery_of(right)?)
+            }
+            Expr::AllOp { left, compare_op, right } if subquery_of(right).is_some() => {
+                select::all_of(left, compare_op, subquery_of(right)?)
+            }
+            Expr::InSubquery { expr: tuple, subquery, negated } if matches!(tuple.as_ref(), Expr::Tuple(_)) => {
+                let Expr::Tuple(items) = tuple.as_ref() else { return None };
+                Some(select::row_among(items, subquery, *negated))
+            }
             Expr::AllOp { .. } => self.all(expr),
             Expr::SimilarTo { negated, expr: value, pattern, escape_char: None } => {
                 let regex = select::similar(&constant(pattern)?);
@@ -429,6 +519,22 @@ impl Rewriter<'_> {
             "(SELECT min(c.oid) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname = '{table}' AND n.nspname IN ({among}))"
         ))
+    }
+}
+
+fn without_parentheses(expr: Expr) -> Expr {
+    match expr {
+        Expr::Nested(inner) => without_parentheses(*inner),
+        expr => expr,
+    }
+}
+
+/// The subquery that an expression is.
+fn subquery_of(expr: &Expr) -> Option<&Query> {
+    match expr {
+        Expr::Subquery(query) => Some(query),
+        Expr::Nested(inner) => subquery_of(inner),
+        _ => None,
     }
 }
 

@@ -89,7 +89,7 @@ fn is_nested(data_type: &DataType) -> bool {
     data_type.is_nested() && !matches!(data_type, DataType::Dictionary(..))
 }
 
-fn array_of(element: u32) -> u32 {
+pub(super) fn array_of(element: u32) -> u32 {
     ARRAYS.iter().find(|(of, _)| *of == element).map_or(1009, |(_, array)| *array)
 }
 

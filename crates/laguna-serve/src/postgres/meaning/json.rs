@@ -47,6 +47,8 @@ enum Kind {
     ElementsText,
     Values,
     ValuesText,
+    /// What the members of a list of documents are called so, as a list of texts.
+    Members,
     Has,
     Contains,
     Pretty,
@@ -89,6 +91,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         ("pg_json_elements_text", Kind::ElementsText, false),
         ("pg_json_values", Kind::Values, false),
         ("pg_json_values_text", Kind::ValuesText, false),
+        ("pg_json_members", Kind::Members, false),
         ("pg_json_has", Kind::Has, false),
         ("pg_json_contains", Kind::Contains, false),
         ("jsonb_pretty", Kind::Pretty, false),
@@ -134,7 +137,12 @@ impl ScalarUDFImpl for Documents {
         Ok(match self.kind {
             Kind::Length => DataType::Int32,
             Kind::Has | Kind::Contains => DataType::Boolean,
-            Kind::Keys | Kind::Elements | Kind::ElementsText | Kind::Values | Kind::ValuesText => texts,
+            Kind::Keys
+            | Kind::Elements
+            | Kind::ElementsText
+            | Kind::Values
+            | Kind::ValuesText
+            | Kind::Members => texts,
             _ => DataType::Utf8,
         })
     }
@@ -178,6 +186,7 @@ impl ScalarUDFImpl for Documents {
             | Kind::ToJson
             | Kind::OfList
             | Kind::OfLists => self.build(&arrays, &args.arg_fields, rows),
+            Kind::Members => members(&arrays).map(ColumnarValue::Array),
             _ => self.read(&arrays, rows),
         }
     }
@@ -223,6 +232,28 @@ impl Written {
     fn of(&self, row: usize) -> &str {
         if self.0.is_null(row) { "null" } else { self.0.value(row) }
     }
+}
+
+/// A member of each document of a list, as text.
+fn members(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    let lists = cast(&arrays[0], &texts)?;
+    let lists = lists.as_list::<i32>();
+    let keys = cast(&arrays[1], &DataType::Utf8)?;
+    let keys = keys.as_string::<i32>();
+    let mut out = ListBuilder::new(StringBuilder::new());
+    for (row, list) in lists.iter().enumerate() {
+        let Some(list) = list.filter(|_| !keys.is_null(row)) else {
+            out.append(false);
+            continue;
+        };
+        let step = Step::Key(keys.value(row).to_string());
+        for document in list.as_string::<i32>().iter() {
+            out.values().append_option(document.and_then(|document| find(document, &step)).and_then(plain));
+        }
+        out.append(true);
+    }
+    Ok(Arc::new(out.finish()))
 }
 
 impl Documents {

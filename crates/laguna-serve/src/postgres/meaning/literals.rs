@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr,
@@ -20,6 +20,7 @@ use crate::postgres::params::from_text;
 pub(super) struct Operators {
     pub(super) times: Arc<ScalarUDF>,
     pub(super) divide: Arc<ScalarUDF>,
+    pub(super) quotient: Arc<ScalarUDF>,
     pub(super) multiply: Arc<ScalarUDF>,
     pub(super) exact: Arc<ScalarUDF>,
     pub(super) mean: Arc<ScalarUDF>,
@@ -70,6 +71,26 @@ impl ExprPlanner for Operators {
             BinaryOperator::Plus if is_span(&of_left) && of_right == DataType::Date32 => {
                 let right = cast(right, DataType::Timestamp(TimeUnit::Microsecond, None));
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::Plus if is_time(&of_left) && is_clock(&of_right) => {
+                let right = length(right);
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::Plus if is_clock(&of_left) && is_time(&of_right) => {
+                let left = length(left);
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::Minus if is_time(&of_left) && is_clock(&of_right) => {
+                let right = length(right);
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            BinaryOperator::Divide if is_binary(&of_left) && (is_binary(&of_right) || is_exact(&of_right)) => {
+                let right = cast(right, DataType::Float64);
+                return Ok(PlannerResult::Planned(self.quotient.call(vec![left, right])));
+            }
+            BinaryOperator::Divide if is_exact(&of_left) && is_binary(&of_right) => {
+                let left = cast(left, DataType::Float64);
+                return Ok(PlannerResult::Planned(self.quotient.call(vec![left, right])));
             }
             // Days and clocks beside instants are instants.
             BinaryOperator::Minus if is_instant(&of_left) && is_local(&of_right) => {
@@ -183,6 +204,24 @@ fn is_local(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(_, None))
 }
 
+fn is_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(..))
+}
+
+fn is_clock(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Time64(_) | DataType::Time32(_))
+}
+
+fn is_binary(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float64 | DataType::Float32)
+}
+
+/// A time of day as a length of time.
+fn length(clock: Expr) -> Expr {
+    let nanos = cast(cast(clock, DataType::Time64(TimeUnit::Nanosecond)), DataType::Int64);
+    cast(nanos, DataType::Duration(TimeUnit::Nanosecond))
+}
+
 fn text_of(side: &Expr) -> Option<&str> {
     match side {
         Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => Some(text),
@@ -190,8 +229,19 @@ fn text_of(side: &Expr) -> Option<&str> {
     }
 }
 
-/// Reads a text that something is computed with as what it stands for.
+/// Reads a text that something is computed with as what it stands for, and tells a parameter its type.
 fn read(op: &BinaryOperator, left: &mut Expr, right: &mut Expr, schema: &DFSchema) {
+    let is_open = |side: &Expr| matches!(side, Expr::Placeholder(placeholder) if placeholder.field.is_none());
+    if *op == BinaryOperator::Plus && (is_open(left) || is_open(right)) {
+        let (side, other) = if is_open(left) { (left, right) } else { (right, left) };
+        // To a time an interval is added.
+        if let Expr::Placeholder(placeholder) = side
+            && other.get_type(schema).is_ok_and(|of| is_time(&of))
+        {
+            placeholder.field = Some(Arc::new(Field::new("", INTERVAL, true)));
+        }
+        return;
+    }
     let (side, other) = match (text_of(left).is_some(), text_of(right).is_some()) {
         (true, false) => (left, right),
         (false, true) => (right, left),
@@ -345,9 +395,16 @@ pub(in crate::postgres) fn interval_in_words(text: &str) -> Option<String> {
         }
         return number.is_empty().then(|| words.join(" ")).filter(|words| !words.is_empty());
     }
-    let mut changed = false;
-    let all: Vec<&str> = text.split_whitespace().collect();
-    for (index, word) in all.iter().copied().enumerate() {
+    // A sign may stand alone before its number.
+    let mut all: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match all.last_mut() {
+            Some(sign) if sign == "-" || sign == "+" => sign.push_str(word),
+            _ => all.push(word.to_string()),
+        }
+    }
+    let mut changed = all.len() < text.split_whitespace().count();
+    for (index, word) in all.iter().map(String::as_str).enumerate() {
         // A number before a clock's time is one of days.
         if index + 1 < all.len() && all[index + 1].contains(':') && word.parse::<f64>().is_ok() {
             changed = true;
@@ -405,6 +462,7 @@ mod tests {
         assert_eq!(words("1 day 02:03:04.5"), "1 day 02 hours 03 minutes 04.5 seconds");
         assert_eq!(words("-01:30"), "-01 hours -30 minutes");
         assert_eq!(words("1-2"), "1 years 2 months");
+        assert_eq!(words("1 month - 1 day"), "1 month -1 day");
         assert_eq!(words("3 4:05"), "3 days 4 hours 05 minutes");
         assert_eq!(words("P1Y2M3DT4H5M6.5S"), "1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds");
         for other in ["1 day", "P", "P1", "1:2:3:4", "Pfft", "one"] {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array};
-use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, i256};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, i256};
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
@@ -196,6 +196,24 @@ impl ScalarUDFImpl for Widened {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         args.args[0].cast_to(args.return_field.data_type(), None)
     }
+}
+
+/// `pg_quotient(a, b)` of binary numbers: no number is divided by zero.
+pub(super) fn quotient() -> ScalarUDF {
+    super::plain::function("pg_quotient", 2, DataType::Float64, |args, rows| {
+        let number = |index: usize| -> Result<ArrayRef> {
+            Ok(arrow::compute::cast(&args[index].to_array(rows)?, &DataType::Float64)?)
+        };
+        let (above, below) = (number(0)?, number(1)?);
+        let (above, below) = (above.as_primitive::<Float64Type>(), below.as_primitive::<Float64Type>());
+        // What is divided by zero may be null, and then nothing is divided.
+        let zero = |row: usize| below.value(row) == 0.0 && !below.is_null(row) && !above.is_null(row);
+        if below.values().contains(&0.0) && (0..rows).any(zero) {
+            return Err(arrow::error::ArrowError::DivideByZero.into());
+        }
+        let quotients: Float64Array = arrow::compute::binary(above, below, |above, below| above / below)?;
+        Ok(Arc::new(quotients))
+    })
 }
 
 /// `pg_round(number, digits)` and `pg_trunc(number, digits)`: of exact numbers one with so many digits. Without digits

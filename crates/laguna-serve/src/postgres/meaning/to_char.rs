@@ -322,7 +322,7 @@ fn field_of(field: &str, bare: bool, time: NaiveDateTime, ahead: i32, zone: &str
         "HH12" | "HH" => number(time.hour12().1.into(), 2),
         "MI" => number(time.minute().into(), 2),
         "SS" => number(time.second().into(), 2),
-        "SSSSS" | "SSSS" => number(time.num_seconds_from_midnight().into(), 5),
+        "SSSSS" | "SSSS" => number(time.num_seconds_from_midnight().into(), 1),
         "MS" | "FF3" => number(i64::from(time.nanosecond() / 1_000_000), 3),
         "US" | "FF6" => number(i64::from(time.nanosecond() / 1_000), 6),
         "FF1" => number(i64::from(time.nanosecond() / 100_000_000), 1),

@@ -11,6 +11,9 @@ impl Rewriter<'_> {
     /// `TIMESTAMP '…'`, `TIMESTAMPTZ '…'`, `TIME '…'` and `DATE '…'`.
     pub(super) fn typed(&self, typed: &TypedString) -> Option<Expr> {
         let Value::SingleQuotedString(written) = &typed.value.value else { return None };
+        if is_regclass(&typed.data_type) {
+            return self.cast(&text(written), &typed.data_type);
+        }
         self.in_time(written, &typed.data_type)
     }
 

@@ -118,17 +118,21 @@ impl Rewriter<'_> {
                 }
             }
             "to_timestamp" | "to_date" if arguments.len() == 2 => {
-                let format = chrono_format(&argument(1)?)?;
-                sql(&format!("{name}({}, '{format}')", arguments[0]))
+                let pattern = argument(1)?;
+                let mut format = chrono_format(&pattern)?;
+                let mut value = arguments[0].to_string();
+                // What is not said is the first.
+                for (said, missing) in [(["%m", "%b", "%B", "%j"], "%m"), (["%d", "%-d", "%j", "%V"], "%d")] {
+                    if !said.iter().any(|field| format.contains(field)) {
+                        format += &format!(" {missing}");
+                        value += " || ' 01'";
+                    }
+                }
+                sql(&format!("\"{name}\"({value}, '{format}')"))
             }
             "generate_series" if function.name.0.iter().all(is_bare) => {
-                if let FunctionArguments::List(list) = &mut function.args {
-                    super::relations::interval_step(&mut list.args);
-                    super::relations::days_as_instants(&mut list.args);
-                    let shown: Vec<String> = list.args.iter().map(ToString::to_string).collect();
-                    return Some(sql(&format!("unnest(\"generate_series\"({}))", shown.join(", "))));
-                }
-                return None;
+                let arguments: Vec<&Expr> = arguments.iter().collect();
+                return (arguments.len() > 1).then(|| sql(&format!("unnest({})", super::relations::series(&arguments))));
             }
             "gen_random_uuid" => sql("uuid()"),
             "array_agg" | "string_agg" => sorted(function)?,
@@ -190,6 +194,10 @@ fn plain(name: &str, arguments: &[Expr]) -> Option<Expr> {
         sql(&format!("({})", all.join(" + ")))
     };
     Some(match (name, arguments) {
+        ("array_length", [list, dimension]) if dimension.to_string() == "1" => {
+            sql(&format!("CAST(nullif(\"array_length\"({list}), 0) AS INTEGER)"))
+        }
+        ("array_to_json", [list]) => sql(&format!("to_json({list})")),
         ("mod", [a, b]) => sql(&format!("(({a}) % ({b}))")),
         ("sign", [a]) => sql(&format!("signum({a})")),
         ("array_remove", [list, item]) => sql(&format!("array_remove_all({list}, {item})")),

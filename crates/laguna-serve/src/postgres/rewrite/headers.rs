@@ -144,6 +144,23 @@ impl Headers {
     }
 }
 
+/// What the columns of a query are called; `None` when it has all of a table.
+pub(super) fn columns_of(query: &Query) -> Option<Vec<Ident>> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    select.projection.iter().map(output_name).collect()
+}
+
+/// Gives all that a select computes the names that PostgreSQL gives them.
+pub(super) fn name_columns(select: &mut Select) {
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) = &*item
+            && let Some(alias) = output_name(item)
+        {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
 /// What is shown of the engine's name of a column.
 pub(in crate::postgres) fn shown(name: &str) -> &str {
     name.split(TWIN).next().unwrap_or(name)

@@ -37,6 +37,13 @@ pub(super) fn operator(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option
         BinaryOperator::HashArrow => "pg_json_path",
         BinaryOperator::HashLongArrow => "pg_json_path_text",
         BinaryOperator::Question => "pg_json_has",
+        BinaryOperator::QuestionPipe | BinaryOperator::QuestionAnd => {
+            let Expr::Array(array) = right else { return None };
+            let word = if *op == BinaryOperator::QuestionPipe { " OR " } else { " AND " };
+            let all: Vec<String> =
+                array.elem.iter().map(|item| format!("pg_json_has({left}, {item})")).collect();
+            return (!all.is_empty()).then(|| sql(&format!("({})", all.join(word))));
+        }
         BinaryOperator::AtArrow if is_document(left) || is_document(right) || looks_like(right) => {
             "pg_json_contains"
         }

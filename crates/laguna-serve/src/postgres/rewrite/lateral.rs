@@ -34,6 +34,29 @@ pub(super) fn apply(query: &mut Query) {
         return;
     }
     while one(query).is_some() {}
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let joined = select.from.iter().flat_map(|table| table.joins.iter().map(|join| &join.relation));
+    let factors = select.from.iter().map(|table| &table.relation).chain(joined);
+    // The one column of such a table goes by the table's name too.
+    let values: Vec<(Ident, Ident)> = factors
+        .filter(|factor| !matches!(factor, TableFactor::Derived { .. }))
+        .filter_map(made_of)
+        .filter_map(|made| match made.all().as_slice() {
+            [column] if !is_same(column, &made.alias) => Some((made.alias.clone(), column.clone())),
+            _ => None,
+        })
+        .collect();
+    if values.is_empty() {
+        return;
+    }
+    let _: ControlFlow<()> = visit_expressions_mut(query, |part: &mut Expr| {
+        if let Expr::Identifier(name) = &*part
+            && let Some((table, column)) = values.iter().find(|(table, _)| is_same(table, name))
+        {
+            *part = Expr::CompoundIdentifier(vec![table.clone(), column.clone()]);
+        }
+        ControlFlow::Continue(())
+    });
 }
 
 /// Puts one of them there; `None` when there is none left that can be.
@@ -188,7 +211,7 @@ fn call(function: &str, arguments: &[&Expr], alias: Option<&TableAlias>, numbere
         ("string_to_table", [_, _]) => {
             (vec![("string_to_table", format!("string_to_array({all})"))], false)
         }
-        ("generate_series", [_, _, ..]) => (vec![("generate_series", format!("generate_series({all})"))], false),
+        ("generate_series", [_, _, ..]) => (vec![("generate_series", super::relations::series(arguments))], false),
         ("generate_subscripts", [list, _]) => {
             let numbers = format!("\"generate_series\"(1, CAST(array_length({list}) AS BIGINT))");
             (vec![("generate_subscripts", numbers)], false)
@@ -263,6 +286,22 @@ impl Made {
         twin(&column.value, &self.alias.value)
     }
 
+    /// The columns as SQL; `row` makes one value of what a column is made of.
+    fn written(&self, row: impl Fn(&String) -> String, name: impl Fn(&Ident) -> Ident) -> Vec<String> {
+        match self.members.as_slice() {
+            [] => self.columns.iter().map(|(column, value)| format!("{} AS {}", row(value), name(column))).collect(),
+            members => {
+                let documents = self.columns.first().map(|(_, list)| list.as_str()).unwrap_or_default();
+                let member = |(column, data_type): &(Ident, DataType)| {
+                    let key = column.value.replace('\'', "''");
+                    let value = row(&format!("pg_json_members({documents}, '{key}')"));
+                    format!("CAST({value} AS {data_type}) AS {}", name(column))
+                };
+                members.iter().map(member).collect()
+            }
+        }
+    }
+
     /// All columns that others may name.
     fn all(&self) -> Vec<Ident> {
         let own = match self.members.is_empty() {
@@ -278,58 +317,48 @@ fn derived(table: &TableFactor, name: &Ident, made: &Made, keeps: bool) -> Optio
     let lengths: Vec<String> =
         made.columns.iter().map(|(_, list)| format!("coalesce(array_length({list}), 0)")).collect();
     let longest = if lengths.len() > 1 { format!("\"greatest\"({})", lengths.join(", ")) } else { lengths.concat() };
-    let mut columns: Vec<String> = made
-        .columns
-        .iter()
-        .map(|(column, value)| {
-            let value = match (made.many, keeps) {
-                (false, _) => value.clone(),
-                (true, false) => format!("unnest({value})"),
-                (true, true) => format!("unnest(CASE WHEN {longest} > 0 THEN {value} END)"),
-            };
-            format!("{value} AS {}", made.within(column))
-        })
-        .collect();
+    let row = |value: &String| match (made.many, keeps) {
+        (false, _) => value.clone(),
+        (true, false) => format!("unnest({value})"),
+        (true, true) => format!("unnest(CASE WHEN {longest} > 0 THEN {value} ELSE make_array(NULL) END)"),
+    };
+    let mut columns = made.written(row, |column| made.within(column));
     if let Some(number) = &made.number {
         let numbers = format!("\"generate_series\"(1, CAST({longest} AS BIGINT))");
         columns.push(format!("unnest({numbers}) AS {}", made.within(number)));
     }
-    let some = if made.many && !keeps { format!(" WHERE {longest} > 0") } else { String::new() };
-    let mut written = format!("(SELECT {name}.*, {} FROM {table}{some}) AS {name}", columns.join(", "));
-    if !made.members.is_empty() {
-        let document = made.within(&made.columns.first()?.0);
-        let member = |(column, data_type): &(Ident, DataType)| {
-            let value = format!("pg_json_get_text({name}.{document}, '{}')", column.value.replace('\'', "''"));
-            format!("CAST({value} AS {data_type}) AS {}", made.within(column))
-        };
-        let members: Vec<String> = made.members.iter().map(member).collect();
-        written = format!(
-            "(SELECT {name}.* EXCLUDE ({document}), {} FROM {written}) AS {name}",
-            members.join(", ")
-        );
-    }
-    relation(&written)
+    relation(&format!("(SELECT {name}.*, {} FROM {table}) AS {name}", columns.join(", ")))
 }
 
 /// Lets what names the table that is gone name the columns of the one that has them.
 fn refer(query: &mut Query, made: &Made, host: &Ident) {
     let columns = made.all();
     let now = |column: &Ident| Expr::CompoundIdentifier(vec![host.clone(), made.within(column)]);
-    let _: ControlFlow<()> = visit_expressions_mut(query, |part: &mut Expr| {
-        let found = match &*part {
-            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [table, column] if is_same(table, &made.alias) => {
-                    columns.iter().find(|known| is_same(known, column))
-                }
-                _ => None,
-            },
-            Expr::Identifier(name) => columns
-                .iter()
-                .find(|known| is_same(known, name))
-                .or_else(|| columns.first().filter(|_| columns.len() == 1 && is_same(name, &made.alias))),
+    let meant = |expr: &Expr| match expr {
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [table, column] if is_same(table, &made.alias) => {
+                columns.iter().find(|known| is_same(known, column))
+            }
             _ => None,
-        };
-        if let Some(column) = found {
+        },
+        Expr::Identifier(name) => columns
+            .iter()
+            .find(|known| is_same(known, name))
+            .or_else(|| columns.first().filter(|_| columns.len() == 1 && is_same(name, &made.alias))),
+        _ => None,
+    };
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = &*item
+                && meant(expr).is_some()
+                && let Some(alias) = output_name(item)
+            {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+    }
+    let _: ControlFlow<()> = visit_expressions_mut(query, |part: &mut Expr| {
+        if let Some(column) = meant(part) {
             *part = now(column);
         }
         ControlFlow::Continue(())
@@ -357,17 +386,8 @@ fn refer(query: &mut Query, made: &Made, host: &Ident) {
 /// `json_to_recordset(…) AS t (a int, b text)` and `json_to_record`, which are made of no row: a table of their own.
 pub(super) fn records(factor: &TableFactor) -> Option<TableFactor> {
     let made = made_of(factor).filter(|made| !made.members.is_empty())?;
-    let (_, list) = made.columns.first()?;
-    let member = |(column, data_type): &(Ident, DataType)| {
-        let value = format!("pg_json_get_text(pg_v__, '{}')", column.value.replace('\'', "''"));
-        format!("CAST({value} AS {data_type}) AS {column}")
-    };
-    let members: Vec<String> = made.members.iter().map(member).collect();
-    relation(&format!(
-        "(SELECT {} FROM (SELECT unnest({list}) AS pg_v__) AS pg_r__) AS {}",
-        members.join(", "),
-        made.alias
-    ))
+    let members = made.written(|list| format!("unnest({list})"), Ident::clone);
+    relation(&format!("(SELECT {}) AS {}", members.join(", "), made.alias))
 }
 
 /// The list that a function makes rows of.

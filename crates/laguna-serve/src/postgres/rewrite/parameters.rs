@@ -133,6 +133,21 @@ fn items(list: &ScalarValue) -> Items {
     }
 }
 
+/// The type that a cast says.
+fn oid_of(data_type: &DataType) -> Option<u32> {
+    match data_type {
+        DataType::Uuid => Some(2950),
+        DataType::JSON => Some(types::JSON),
+        DataType::JSONB => Some(types::JSONB),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
+            oid_of(item).map(types::array_of)
+        }
+        other => {
+            catalog::type_oid(&super::written_type(other)).or_else(|| catalog::type_oid(&super::type_name(other)))
+        }
+    }
+}
+
 struct Places(Vec<(usize, u32)>);
 
 impl Places {
@@ -203,7 +218,7 @@ impl Visitor for Places {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             Expr::Cast { expr, data_type, .. } => {
-                if let Some(oid) = catalog::type_oid(&super::written_type(data_type)) {
+                if let Some(oid) = oid_of(data_type) {
                     self.is(expr, oid);
                 }
             }

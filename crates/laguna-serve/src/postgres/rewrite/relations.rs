@@ -36,15 +36,12 @@ pub(super) fn called(factor: &mut TableFactor) -> Option<TableFactor> {
             if function == "range" {
                 return None;
             }
-            if series {
-                interval_step(&mut args.args);
-                days_as_instants(&mut args.args);
-            }
-            let shown: Vec<String> = args.args.iter().map(ToString::to_string).collect();
-            // In quotes it is left as it is.
             let call = match series {
-                true => format!("unnest(\"generate_series\"({}))", shown.join(", ")),
-                false => format!("{function}({})", shown.join(", ")),
+                true => format!("unnest({})", self::series(&args.args.iter().filter_map(unnamed).collect::<Vec<_>>())),
+                false => {
+                    let shown: Vec<String> = args.args.iter().map(ToString::to_string).collect();
+                    format!("{function}({})", shown.join(", "))
+                }
             };
             derived(&call, &function, alias.as_ref())
         }
@@ -90,6 +87,58 @@ fn is_plain(argument: &FunctionArg) -> bool {
         Expr::Interval(_) => true,
         _ => false,
     }
+}
+
+/// `generate_series(…)` as a list.
+pub(super) fn series(arguments: &[&Expr]) -> String {
+    let mut arguments: Vec<FunctionArg> = arguments
+        .iter()
+        .map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr((*argument).clone())))
+        .collect();
+    if let Some(numbers) = numbers(&arguments) {
+        return numbers;
+    }
+    interval_step(&mut arguments);
+    days_as_instants(&mut arguments);
+    // A text beside a time is one.
+    let of = arguments.iter().find_map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(
+            Expr::Cast { data_type, .. } | Expr::TypedString(TypedString { data_type, .. }),
+        )) if !matches!(data_type, DataType::Interval { .. }) => Some(data_type.clone()),
+        _ => None,
+    });
+    for argument in arguments.iter_mut().take(2) {
+        if let (Some(of), FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) = (&of, argument)
+            && constant(expr).is_some()
+            && !matches!(expr, Expr::Cast { .. })
+        {
+            *expr = sql(&format!("CAST({expr} AS {of})"));
+        }
+    }
+    let shown: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    // In quotes it is left as it is.
+    format!("\"generate_series\"({})", shown.join(", "))
+}
+
+/// A series of numbers with a point, which the engine has none of, as a list.
+fn numbers(arguments: &[FunctionArg]) -> Option<String> {
+    let written: Option<Vec<String>> = arguments.iter().map(|it| unnamed(it).map(ToString::to_string)).collect();
+    let written = written?;
+    let digits = written.iter().map(|it| it.split_once('.').map_or(0, |(_, digits)| digits.len())).max()?;
+    let scale = 10f64.powi(digits.try_into().ok()?);
+    let all: Option<Vec<i64>> =
+        written.iter().map(|it| it.parse::<f64>().ok().map(|it| (it * scale).round() as i64)).collect();
+    let (from, to, step) = match all?.as_slice() {
+        [from, to] if digits > 0 => (*from, *to, scale as i64),
+        [from, to, step] if digits > 0 && *step != 0 => (*from, *to, *step),
+        _ => return None,
+    };
+    let count = (to - from) / step + 1;
+    if !(0..=100_000).contains(&count) {
+        return None;
+    }
+    let one = |index: i64| format!("CAST('{}' AS NUMERIC)", (from + index * step) as f64 / scale);
+    Some(format!("make_array({})", (0..count).map(one).collect::<Vec<_>>().join(", ")))
 }
 
 /// A step of a series of days that is written as a text is an interval.
@@ -223,6 +272,19 @@ pub(super) fn exists(query: &Query, negated: bool) -> Expr {
 
 /// `FETCH FIRST n ROWS ONLY` as `LIMIT n`.
 pub(super) fn fetch(query: &mut Query) {
+    if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+        let offset = offset.as_mut().map(|offset| &mut offset.value);
+        for count in limit.iter_mut().chain(offset) {
+            if let Some(number) = constant(count).and_then(|text| text.trim().parse::<u64>().ok()) {
+                *count = sql(&number.to_string());
+            }
+        }
+    }
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let GroupByExpr::Expressions(by, _) = &mut select.group_by
+    {
+        by.retain(|by| !matches!(by, Expr::Tuple(items) if items.is_empty()));
+    }
     let Some(fetch) = &query.fetch else { return };
     if fetch.with_ties || fetch.percent {
         return;

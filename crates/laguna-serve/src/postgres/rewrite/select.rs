@@ -39,7 +39,7 @@ pub(super) fn mentions(expr: &Expr, names: &[&str]) -> bool {
     .is_break()
 }
 
-const AGGREGATES: [&str; 8] = ["count", "sum", "min", "max", "avg", "array_agg", "string_agg", "json_agg"];
+pub(super) const AGGREGATES: [&str; 8] = ["count", "sum", "min", "max", "avg", "array_agg", "string_agg", "json_agg"];
 
 /// `ARRAY(SELECT …)`.
 pub(super) fn array_of(query: &Query) -> Expr {
@@ -190,6 +190,44 @@ pub(super) fn only_table(select: &Select) -> Option<Ident> {
         [table] if table.joins.is_empty() => name_of(&table.relation),
         _ => None,
     }
+}
+
+/// `value op ANY (query)`.
+pub(super) fn any_of(value: &Expr, op: &BinaryOperator, query: &Query) -> Option<Expr> {
+    let bound = match op {
+        BinaryOperator::Eq => return Some(sql(&format!("({value} IN ({query}))"))),
+        BinaryOperator::Gt | BinaryOperator::GtEq => "min",
+        BinaryOperator::Lt | BinaryOperator::LtEq => "max",
+        _ => return None,
+    };
+    Some(sql(&format!("({value} {op} (SELECT {bound}(pg_v__) FROM ({query}) AS pg_a__ (pg_v__)))")))
+}
+
+/// `value op ALL (query)`: true for no rows, and for none that is null.
+pub(super) fn all_of(value: &Expr, op: &BinaryOperator, query: &Query) -> Option<Expr> {
+    let bound = match op {
+        BinaryOperator::NotEq => return Some(sql(&format!("({value} NOT IN ({query}))"))),
+        BinaryOperator::Gt | BinaryOperator::GtEq => "max",
+        BinaryOperator::Lt | BinaryOperator::LtEq => "min",
+        _ => return None,
+    };
+    let of = |what: &str| format!("(SELECT {what} FROM ({query}) AS pg_a__ (pg_v__))");
+    let (bound, rows) = (of(&format!("{bound}(pg_v__)")), of("count(*)"));
+    let nulls = of("count(*) - count(pg_v__)");
+    Some(sql(&format!("({rows} = 0 OR ({nulls} = 0 AND {value} {op} {bound}))")))
+}
+
+/// `(a, b) IN (query)`.
+pub(super) fn row_among(items: &[Expr], query: &Query, negated: bool) -> Expr {
+    let names: Vec<String> = (0..items.len()).map(|index| format!("pg_c{index}__")).collect();
+    let equal: Vec<String> =
+        items.iter().zip(&names).map(|(item, name)| format!("pg_r__.{name} = {item}")).collect();
+    let not = if negated { "NOT " } else { "" };
+    sql(&format!(
+        "({not}EXISTS (SELECT 1 FROM ({query}) AS pg_r__ ({}) WHERE {}))",
+        names.join(", "),
+        equal.join(" AND ")
+    ))
 }
 
 /// Gives columns that two tables are joined by (`USING`) their table in the condition, where the engine asks for it.
