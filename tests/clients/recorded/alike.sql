@@ -241,6 +241,154 @@ select price = 1.5, price = 1.50::float8, price in (1.5, 2), price between 0 and
 select price * 1.1, price + 0.005, 0.1 + 0.2, 1.1 * 3, id * 1.5 from t order by id
 select f.carrier, a.name from flights f join airlines a on a.carrier = f.carrier where flight = 1545 and day = 1
 
+select '05/02/2013'::date, '20130131'::date, 'Jan 31 2013'::date, '2013-03-09 10:00'::date, '2013-03-09 10:00+02'::timestamp
+select (day || ' 10:00')::timestamp, (day::text)::date, (id || ' days')::interval from t order by id
+select '2013-02-30'::date
+select 'abc'::date
+select '25:00'::time
+select id from t where at >= '20130131' order by id
+select id from t where at >= '1/31/2013' order by id
+select id from t where day = 'Jan 31 2013' order by id
+select id from t where day between '20130101' and '2013-12-31' order by id
+select id from t where day in ('20130131', '2012-02-29') order by id
+select sum(id), sum(id::float8), sum(id::numeric) from t
+select day, day::text, day::timestamp, day::timestamptz, count(*) from t group by day, day::text, day::timestamp, day::timestamptz order by 1
+select min(day), min(day::timestamp), min(day::timestamptz), min(at), min(at::date) from t
+select row_number() over (order by day), row_number() over (order by day::timestamp) from t order by 1
+select at::time, '08:00'::time, at::time > '08:00' from t order by id
+select '1 mon'::interval, 'infinity'::timestamp, '-infinity'::timestamptz
+select price::numeric(100,2), price::numeric(1000,15) from t order by id
+select '2013-01-31'::timestamptz at time zone 'Asia/Tokyo', '10:30 Mar 9 2013 EST'::timestamptz
+select date '2013-01-31' + 1, timestamp '2013-1-31 1:2', '2013-01-31T10:11:12.123456789'::timestamp
+select id, id from t order by 1
+select a.id, a.name, b.* from t a join t b on a.id=b.id order by a.id
+select * from (select 1 a, 2 a) q
+select * from (select id, id from t) q order by 1
+select a.*, b.name from t a join t b using (id) order by a.id
+select * from t a join t b using (id) order by id
+select count(*), count(*) from t
+select sum(id), sum(id) from t
+select id as x, id as x from t order by 1
+select -id as id from t order by id+0
+select -id as id from t order by id
+select date_trunc('month', at) as at, count(*) from t group by at order by 1
+select name as n, count(*) from t group by n order by n
+select extract(year from day) as day, count(*) from t group by 1 order by 1
+select id % 2 as id, count(*) from t group by id order by 1,2
+select id % 2 as k, max(id) as id from t group by k order by k
+select q.id, q.n from (select id, name as n from t) q order by q.n
+select 'a' as x, t.* from t order by id
+select 1, 1, 'a', 'a', null, null
+select max(id) as max, max from (select 1 as max, 2 as id) q group by max
+select distinct id, id from t order by id
+select count(*) filter (where id>1), count(*) filter (where id>2) from t
+select day at time zone 'UTC' from t order by id
+select id::text, id::text from t order by 1
+with q as (select id, id from t) select * from q order by 1
+select id, count(*) from t group by id, id order by id
+select a.name, b.name from t a, t b where a.id = b.id order by 1
+select a.name, b.name from t a, t b where a.id = b.id order by a.name
+select name from t union select name from t order by name
+select e from t, json_array_elements(t.doc::json) e where id = 3
+select e->>'a' from json_array_elements('[{"a":1},{"a":2}]') e
+select e.value->>'a' from json_array_elements('[{"a":1},{"a":2}]') e
+select id, e.value from t, json_array_elements(t.doc::json) as e where id = 3 order by 1
+select id, e from t cross join lateral json_array_elements(t.doc::json) as e where id = 3
+select t.id, k.key, k.value from t, json_each(t.doc::json) k where t.id in (1, 4) order by 1, 2
+select t.id, key from t, json_object_keys(t.doc::json) key where t.id in (1, 4) order by 1, 2
+select t.id, u from t, unnest(string_to_array(t.list, ',')) u order by 1, 2
+select t.id, u.x from t cross join unnest(string_to_array(t.list, ',')) as u(x) order by 1, 2
+select t.id, w from t, regexp_split_to_table(t.list, ',') w order by 1, 2
+select t.id, g from t, generate_series(1, t.id) g order by 1, 2
+select t.id, g.n from t join generate_series(1, 3) g(n) on g.n <= t.id order by 1, 2
+select t.id, x.c from t left join lateral (select count(*) c from t u where u.id = t.id) x on true order by 1
+select t.id, x.n from t, lateral (select t.id + 1 as n) x order by 1
+select t.id, v.k, v.n from t, lateral (values ('a', t.id), ('b', t.id * 2)) v(k, n) order by 1, 2
+select t.id, x.id from t cross join lateral (select u.id from t u where u.id > t.id order by u.id limit 1) x order by 1
+select t.id, u, o from t, unnest(string_to_array(t.list, ',')) with ordinality u(u, o) order by 1, 3
+select a.id, e.value from t a join t b on a.id = b.id, json_array_elements(b.doc::json) e where a.id = 3
+select id, (select count(*) from t u where u.id < t.id) from t order by id
+select id, (select name from t u where u.id > t.id order by u.id limit 1) from t order by id
+select id, (select max(u.id) from t u where u.id <= t.id) from t order by id
+select id from t where (id, name) in (select id, name from t where id < 3) order by id
+select id from t where id > all (select id from t where id < 3) order by id
+select id from t where id > any (select id from t where id > 2) order by id
+select id from t where id = any (select id from t where id > 2) order by id
+select id from t where id <> all (select id from t where id > 2) order by id
+select id from t a where exists (select 1 from t b where b.id = a.id + 1 limit 1) order by id
+select id from t a where 2 = (select count(*) from t b where b.id between a.id and a.id + 1) order by id
+select jsonb_array_elements_text('["a","b"]'), generate_series(1,2)
+select id, jsonb_array_elements(doc::jsonb) from t where id = 3
+select array(select e::text from json_array_elements('[1,2]') e)
+select array(select json_array_elements_text('["x","y"]'))
+select generate_series(id, id + 1) from t where id < 3 order by 1
+select generate_series(0, 10, 5)
+select generate_series('2013-01-01'::timestamp, '2013-01-02', '12 hours')
+select t.id, x.a, x.b from t, json_to_recordset('[{"a":1,"b":"x"},{"a":2}]') as x(a int, b text) order by 1,2
+select * from json_to_recordset('[{"a":1,"b":"x"},{"a":2}]') as x(a int, b text) order by 1
+select t.id, x.s from t, json_to_record(t.doc::json) as x(s text, a text) where t.id in (1,2) order by 1
+select * from t, unnest(string_to_array(list, ',')) u where id = 1 order by u
+select t.id, u.* from t, unnest(string_to_array(list, ',')) u where id = 1 order by u
+select t.id, u from t left join unnest(string_to_array(t.list, ',')) u on true order by 1, 2
+select t.id, u from t left join lateral unnest(string_to_array(t.list, ',')) u on true order by 1, 2
+select count(*) from t, unnest(string_to_array(t.list, ',')) u
+select u, count(*) from t, unnest(string_to_array(t.list, ',')) as u group by u order by 1
+select t.id, (e.value->>'c') from t, json_array_elements(t.doc::json->'b') e where t.id = 1 order by 1, 2
+select t.id, v.value from t, json_each(t.doc::json) k, json_each(k.value) v where t.id = 4
+select x.id, x.u from (select t.id, u from t, unnest(string_to_array(t.list, ',')) u) x order by 1, 2
+with q as (select t.id, u from t, unnest(string_to_array(t.list, ',')) u) select * from q order by 1, 2
+select t.id, g::date from t, generate_series(t.day, t.day + 2, '1 day') g where t.id = 1 order by 2
+select t.id, g::date from t, generate_series(t.day::timestamp, t.day + interval '2 days', interval '1 day') g where t.id = 1 order by 2
+select s.i, (string_to_array(t.list, ','))[s.i] from t, generate_subscripts(string_to_array(t.list, ','), 1) s(i) where t.id = 1 order by 1
+select t.id, x.id, x.name from t left join lateral (select u.id, u.name from t u where u.id < t.id order by u.id desc limit 2) x on true order by 1, 2
+select t.id, x.* from t, lateral (select u.id, u.name from t u where u.flag = t.flag order by u.id limit 1) x order by 1
+select id, (select name from t u where u.flag = t.flag order by u.id desc limit 1) from t order by id
+select id, (select count(*) from t u where u.id > t.id and u.flag = t.flag) from t order by id
+select id from t where price > (select avg(price) from t u where u.id <> t.id) order by id
+select id, (select sum(u.id) + t.id from t u where u.id <= t.id) from t order by id
+select id, (select string_agg(u.name, ',' order by u.id) from t u where u.id <= t.id) from t order by id
+select id from t where (id, flag) not in (select id, flag from t where id < 3) order by id
+select id from t where day >= all (select day from t where day is not null) order by id
+select pg_typeof(avg(price)), pg_typeof(sum(id)) from t
+select date_trunc('day', timestamp '2013-01-01 10:00') + time '10:00'
+select day + time '10:00', time '10:00' + day from t order by id
+select to_date('2013-02','YYYY-MM'), to_date('20130215','YYYYMMDD'), to_date('15 Feb 2013', 'DD Mon YYYY')
+select to_char(timestamp '2013-01-01', 'SSSS'), to_char(timestamp '2013-01-01 10:00', 'SSSS'), to_char(timestamp '2013-01-01 10:00', 'J Q WW')
+select 1e15::float8, 1e16::float8, 123456789012345678::float8, 0.1::float8 + 0.2::float8, 1e15::float8/3
+select array_length(string_to_array('',','),1), string_to_array('', ','), string_to_array(null, ',')
+select id isnull, name notnull from t order by id
+select count(*) from t group by ()
+select U&'\0061bc'
+select regclass 'flights'::text is not null
+select 't'::regclass::oid > 0
+select round(2.5), round(-2.5), round(2.5::float8), round('2.5'), round(1234.567, -2), round(0.5::numeric)
+select 1::float8/0
+select mod(5,0)
+select nosuch(1)
+select 'abc'::int
+select 99999999999::int
+select * from t limit '2'
+select coalesce(null, null), coalesce(1, 2.5), greatest(1, 2.5, null)
+select percentile_cont(0.5) within group (order by price), percentile_cont(0.5) within group (order by x) from t
+select array_agg(id order by id desc), array_agg(name order by name), string_agg(name, ',' order by id desc) from t
+select extract(epoch from interval '1 day 2 hours'), extract(day from interval '40 days')
+select '{1,2,3}'::int[] @> array[2], array[1,2] || 3, array[1,2] || array[3], 0 || array[1], array_position(array['a','b'],'b'), array_cat(array[1],array[2])
+select split_part('a,b,c', ',', -1), left('abc', -1), right('abc', 2), lpad('5', 3, '0'), initcap('hello world'), reverse('abc'), translate('abc','ab','xy')
+select md5('a'), encode('abc'::bytea, 'base64'), decode('YWJj','base64'), sha256('a'::bytea)
+select date_part('year', day), extract(isodow from day), extract(week from day) from t order by id
+select current_setting('server_version_num')::int >= 150000, current_setting('nosuch.x', true)
+select '2013-01-01'::timestamptz
+select 'x' || at, 'x' || x, 'x' || price, 'x' || flag, 'x' || day, id || 'y' from t order by id
+select concat('a', at, flag, x, price, null), concat_ws('-', at, flag, x, id) from t order by id
+select array_to_string(array[at, null], '|', '*'), array_to_string(array[x], ','), array_to_string(array_agg(flag), ',') from t group by at, x order by 1
+select id / '2', id * '3', price * '1.1', x * '2', id % '2' from t order by id
+select at + '1 day', at - '2013-01-01', day - '2013-01-01' from t order by id
+select id from t where id = '1' or price = '-2.25' or x = '-3.5' order by id
+select id from t where at::time > '08:00' order by id
+select id from t where at::time between '08:00' and '12:00:00' order by id
+select string_agg(at::text, ',' order by id), string_agg(x::text, ';' order by id) from t
+select 'x' || at, concat(at, day), array_to_string(array[at], ',') from t order by id
+select at - day, coalesce(at, day), day - at from t order by id
 -- zones America/New_York Asia/Tokyo Europe/Berlin
 select time_hour, date_trunc('day', time_hour), time_hour::date, extract(hour from time_hour), time_hour::timestamp, to_char(time_hour,'HH24'), date_part('day',time_hour), time_hour::text, extract(epoch from time_hour), time_hour::time from flights where flight=1545 order by flights.time_hour limit 1
 select count(*) from flights where time_hour >= '2013-02-01' and time_hour < '2013-02-02'
@@ -269,3 +417,19 @@ select to_timestamp(1374000000), to_timestamp('2013-02-05 10:20:30', 'YYYY-MM-DD
 select extract(timezone_hour from at), extract(epoch from at), date_trunc('decade', at) from t order by id
 select time_hour::date d, count(*) from flights group by time_hour::date order by 1 limit 3
 with x as (select date_trunc('month', time_hour) m, dep_delay from flights) select m, count(*) from x where m >= '2013-03-01' group by m order by m limit 2
+select id from t where at between date '2013-01-01' and date '2013-03-10' order by id
+select id, at >= day, at = day, at < day from t order by id
+select id from t where at in (date '2013-01-01', date '2013-03-09') order by id
+select count(*) from t where at in (select day from t)
+select at - day, day - at from t order by id
+select day at time zone 'UTC', day::timestamptz from t order by id
+select coalesce(at, day), greatest(at, day), least(at, day), case when id = 1 then at else day end from t order by id
+select array[at, day] from t order by id
+select at from t union all select day from t order by 1
+select t.id from t join t u on t.at > u.day order by 1
+select nullif(at, day) from t order by id
+select max(at), max(day), max(coalesce(at,day)) from t
+select extract(hour from coalesce(at, day)) from t order by id
+select 'x' || at, concat(at, day), array_to_string(array[at], ',') from t order by id
+select to_json(at), to_json(day), to_json(at::timestamp) from t order by id
+select '2013-03-09 10:00'::timestamptz, '20130309'::timestamptz, '3/9/2013 10:00 am'::timestamptz, '2013-03-09 10:00+02'::timestamp
