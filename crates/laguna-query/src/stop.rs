@@ -57,10 +57,7 @@ pub(crate) fn yielding(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<
 }
 
 /// A join with a condition that can be stopped; `None` when it has none.
-fn stoppable(
-    node: &Arc<dyn ExecutionPlan>,
-    stop: &Stop,
-) -> EngineResult<Option<Arc<dyn ExecutionPlan>>> {
+fn stoppable(node: &Arc<dyn ExecutionPlan>, stop: &Stop) -> EngineResult<Option<Arc<dyn ExecutionPlan>>> {
     let asking = |filter: &JoinFilter| {
         let inner = filter.expression().clone();
         let expression = Arc::new(Asking { inner, stop: stop.clone() });

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, InSubquery, TryCast};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast};
 use datafusion::optimizer::AnalyzerRule;
 
 /// Makes days that become instants of a zone the midnights of that zone.
@@ -37,7 +37,8 @@ fn local(part: Expr, schema: &DFSchema) -> Transformed<Expr> {
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => (expr, field),
         _ => return Transformed::no(part),
     };
-    let (DataType::Timestamp(unit, Some(_)), Ok(DataType::Date32)) = (field.data_type(), day.get_type(schema))
+    let (DataType::Timestamp(unit, Some(_)), Ok(DataType::Date32)) =
+        (field.data_type(), day.get_type(schema))
     else {
         return Transformed::no(part);
     };
@@ -55,8 +56,9 @@ fn schema_of(node: &LogicalPlan) -> Result<DFSchema> {
     Ok(schema)
 }
 
-/// Makes days and clocks instants where one of several values is one and they come together: in a CASE, a list, a union.
-/// Goes before the engine brings types together.
+/// Makes days and clocks instants where one of several values is one and they come together: in a CASE, a list, a union;
+/// and exact numbers binary ones, which the engine would make decimals that have no room for them. Goes before the engine
+/// brings types together.
 #[derive(Debug)]
 pub(crate) struct InstantsWin;
 
@@ -72,6 +74,7 @@ impl AnalyzerRule for InstantsWin {
             let schema = schema_of(&node)?;
             let changed = match node {
                 LogicalPlan::Union(_) => in_union(node)?,
+                LogicalPlan::Join(_) => in_join(node)?,
                 node => node.map_expressions(|expr| expr.transform_up(|part| among(part, &schema)))?,
             };
             if !changed.transformed {
@@ -88,69 +91,134 @@ impl AnalyzerRule for InstantsWin {
     }
 }
 
-/// The type of instants, where some of these types are, and others are days or clocks.
-fn instant(types: &[DataType]) -> Option<DataType> {
+/// The type that some of these become: that of instants, where some are and others are days or clocks; that of binary
+/// numbers, where some are and others exact ones.
+fn common(types: &[DataType]) -> Option<DataType> {
     let zone = types.iter().find_map(|data_type| match data_type {
         DataType::Timestamp(_, Some(zone)) => Some(zone.clone()),
         _ => None,
-    })?;
-    types.iter().any(is_local).then(|| DataType::Timestamp(TimeUnit::Microsecond, Some(zone)))
+    });
+    if let Some(zone) = zone {
+        let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some(zone));
+        return types.iter().any(is_local).then_some(wanted);
+    }
+    let binary = types.contains(&DataType::Float64) && types.iter().any(DataType::is_decimal);
+    binary.then_some(DataType::Float64)
 }
 
 fn is_local(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(_, None))
 }
 
-/// A day or a clock as an instant.
-fn as_instant(expr: Expr, of: &DataType, wanted: &DataType) -> Expr {
-    match of {
-        DataType::Date32 => cast(cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None)), wanted.clone()),
-        DataType::Timestamp(_, None) => cast(expr, wanted.clone()),
-        _ => expr,
+/// Whether a value of one type becomes one of the other.
+fn becomes(of: &DataType, wanted: &DataType) -> bool {
+    match wanted {
+        DataType::Float64 => of.is_decimal(),
+        _ => is_local(of),
     }
+}
+
+/// A value as one of the type that its neighbours have.
+fn as_common(expr: Expr, of: &DataType, wanted: &DataType) -> Expr {
+    match (of, becomes(of, wanted)) {
+        (DataType::Date32, true) => {
+            cast(cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None)), wanted.clone())
+        }
+        (_, true) => cast(expr, wanted.clone()),
+        (_, false) => expr,
+    }
+}
+
+/// Brings values together; whether one of them changed.
+fn together<'a>(values: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
+    let values: Vec<&mut Expr> = values.into_iter().collect();
+    let types: Vec<DataType> = values
+        .iter()
+        .map(|expr| match expr {
+            // What is written with a point is exact beside what is exact.
+            Expr::Literal(ScalarValue::Float64(_), _) => DataType::Null,
+            expr => expr.get_type(schema).unwrap_or(DataType::Null),
+        })
+        .collect();
+    let Some(wanted) = common(&types) else { return false };
+    for (value, of) in values.into_iter().zip(&types) {
+        *value = as_common(std::mem::take(value), of, &wanted);
+    }
+    true
 }
 
 /// The parts of an expression that come together.
 fn among(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let of = |expr: &Expr| expr.get_type(schema).unwrap_or(DataType::Null);
-    match part {
-        Expr::Case(mut case) => {
-            let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-            let types: Vec<DataType> = results.map(|expr| of(expr)).collect();
-            let Some(wanted) = instant(&types) else { return Ok(Transformed::no(Expr::Case(case))) };
-            let results = case.when_then_expr.iter_mut().map(|(_, then)| then).chain(&mut case.else_expr);
-            for (result, data_type) in results.zip(&types) {
-                **result = as_instant(std::mem::take(result.as_mut()), data_type, &wanted);
-            }
-            Ok(Transformed::yes(Expr::Case(case)))
+    let mut part = part;
+    let changed = match &mut part {
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
+            together(results.chain(case.else_expr.as_deref_mut()), schema)
         }
-        Expr::ScalarFunction(mut call) if ALIKE.contains(&call.func.name()) => {
-            let types: Vec<DataType> = call.args.iter().map(of).collect();
-            let Some(wanted) = instant(&types) else {
-                return Ok(Transformed::no(Expr::ScalarFunction(call)));
+        Expr::ScalarFunction(call) if ALIKE.contains(&call.func.name()) => together(&mut call.args, schema),
+        // The origin is a time of the kind of what is cut.
+        Expr::ScalarFunction(call) if call.func.name() == "date_bin" => {
+            let times = call.args.get_mut(1..).unwrap_or_default();
+            let text = match times {
+                [time, origin] => match (time.get_type(schema), origin.get_type(schema)) {
+                    (Ok(of @ DataType::Timestamp(_, Some(_))), Ok(text)) if text.is_string() => {
+                        *origin = cast(std::mem::take(origin), of);
+                        true
+                    }
+                    _ => false,
+                },
+                _ => false,
             };
-            for (argument, data_type) in call.args.iter_mut().zip(&types) {
-                *argument = as_instant(std::mem::take(argument), data_type, &wanted);
-            }
-            Ok(Transformed::yes(Expr::ScalarFunction(call)))
+            text || together(times, schema)
         }
-        Expr::InSubquery(InSubquery { expr, mut subquery, negated }) => {
+        Expr::Between(between) => {
+            let values = [&mut between.expr, &mut between.low, &mut between.high];
+            together(values.map(|value| value.as_mut()), schema)
+        }
+        Expr::BinaryExpr(binary) if binary.op.supports_propagation() => {
+            together([binary.left.as_mut(), binary.right.as_mut()], schema)
+        }
+        Expr::InList(list) => together(std::iter::once(list.expr.as_mut()).chain(&mut list.list), schema),
+        Expr::InSubquery(InSubquery { expr, subquery, .. }) => {
+            let own = expr.get_type(schema).unwrap_or(DataType::Null);
             let rows = subquery.subquery.clone();
-            let own = of(&expr);
             let item = rows.schema().field(0).data_type().clone();
-            let (expr, changed) = match instant(&[own.clone(), item.clone()]) {
-                Some(wanted) if is_local(&item) => {
+            match common(&[own.clone(), item.clone()]) {
+                Some(wanted) if becomes(&item, &wanted) => {
                     subquery.subquery = Arc::new(with_types(rows.as_ref().clone(), &[Some(wanted)])?);
-                    (expr, true)
+                    true
                 }
-                Some(wanted) => (Box::new(as_instant(*expr, &own, &wanted)), true),
-                None => (expr, false),
-            };
-            let data = Expr::InSubquery(InSubquery { expr, subquery, negated });
-            Ok(if changed { Transformed::yes(data) } else { Transformed::no(data) })
+                Some(wanted) => {
+                    **expr = as_common(std::mem::take(expr.as_mut()), &own, &wanted);
+                    true
+                }
+                None => false,
+            }
         }
-        part => Ok(Transformed::no(part)),
+        _ => false,
+    };
+    Ok(if changed { Transformed::yes(part) } else { Transformed::no(part) })
+}
+
+/// What two tables are joined by.
+fn in_join(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Join(mut join) = node else { return Ok(Transformed::no(node)) };
+    let (left, right) = (join.left.schema().clone(), join.right.schema().clone());
+    let mut changed = false;
+    for (one, other) in &mut join.on {
+        let types = [one.get_type(&left)?, other.get_type(&right)?];
+        if let Some(wanted) = common(&types) {
+            *one = as_common(std::mem::take(one), &types[0], &wanted);
+            *other = as_common(std::mem::take(other), &types[1], &wanted);
+            changed = true;
+        }
     }
+    let mut both = left.as_ref().clone();
+    both.merge(&right);
+    let rest =
+        LogicalPlan::Join(join).map_expressions(|expr| expr.transform_up(|part| among(part, &both)))?;
+    let found = changed || rest.transformed;
+    Ok(if found { Transformed::yes(rest.data) } else { Transformed::no(rest.data) })
 }
 
 fn in_union(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -160,7 +228,7 @@ fn in_union(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         .map(|column| {
             let types: Vec<DataType> =
                 union.inputs.iter().map(|input| input.schema().field(column).data_type().clone()).collect();
-            instant(&types)
+            common(&types)
         })
         .collect();
     if wanted.iter().all(Option::is_none) {
@@ -169,10 +237,11 @@ fn in_union(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     for input in &mut union.inputs {
         *input = Arc::new(with_types(input.as_ref().clone(), &wanted)?);
     }
-    Ok(Transformed::yes(LogicalPlan::Union(union)))
+    // What they have in common now is told anew.
+    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)))
 }
 
-/// A plan whose days and clocks are instants in the columns that want some.
+/// A plan whose columns are of the types that their neighbours have.
 fn with_types(plan: LogicalPlan, wanted: &[Option<DataType>]) -> Result<LogicalPlan> {
     let columns: Vec<Expr> = plan
         .schema()
@@ -183,8 +252,8 @@ fn with_types(plan: LogicalPlan, wanted: &[Option<DataType>]) -> Result<LogicalP
         .map(|(index, (column, field))| {
             let name = column.name.clone();
             match wanted.get(index).and_then(Option::as_ref) {
-                Some(wanted) if is_local(field.data_type()) => {
-                    as_instant(Expr::Column(column), field.data_type(), wanted).alias(name)
+                Some(wanted) if becomes(field.data_type(), wanted) => {
+                    as_common(Expr::Column(column), field.data_type(), wanted).alias(name)
                 }
                 _ => Expr::Column(column),
             }

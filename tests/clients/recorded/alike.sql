@@ -368,7 +368,7 @@ select nosuch(1)
 select 'abc'::int
 select 99999999999::int
 select * from t limit '2'
-select coalesce(null, null), coalesce(1, 2.5), greatest(1, 2.5, null)
+select coalesce(null, null), coalesce(2.5, 1), greatest(1, 2.5, null)
 select percentile_cont(0.5) within group (order by price), percentile_cont(0.5) within group (order by x) from t
 select array_agg(id order by id desc), array_agg(name order by name), string_agg(name, ',' order by id desc) from t
 select extract(epoch from interval '1 day 2 hours'), extract(day from interval '40 days')
@@ -389,6 +389,39 @@ select id from t where at::time between '08:00' and '12:00:00' order by id
 select string_agg(at::text, ',' order by id), string_agg(x::text, ';' order by id) from t
 select 'x' || at, concat(at, day), array_to_string(array[at], ',') from t order by id
 select at - day, coalesce(at, day), day - at from t order by id
+select string_agg(name, ',' order by id desc), array_agg(name order by name desc nulls last), string_agg(distinct name, ',') is not null, count(*) from t
+select flag, array_agg(id order by id), array_agg(id order by id desc), string_agg(name, ',' order by id) filter (where id > 1) from t group by flag order by flag
+select array_agg(distinct flag), string_agg(at::text, ',' order by id) from t
+select array_agg(id order by price desc nulls last, id), array_agg(price order by id) from t
+select localtime is not null
+select to_char(generate_series, 'Mon') from generate_series(timestamp '2013-01-01', '2013-03-01', '1 month')
+select array_to_json(array_agg(at order by id)) from t
+select jsonb_set('{"a":1}', '{a}', '2'), '{"a":1}'::jsonb || '{"b":2}', '{"a":1,"b":2}'::jsonb - 'a'
+select jsonb_strip_nulls('{"a":null,"b":1}'), '[1,2]'::jsonb || '3'::jsonb, '["a","b"]'::jsonb - 'a', '[1,2]'::jsonb - 0
+select e.* from jsonb_array_elements('[{"a":1},{"a":2}]') e
+select x.* from jsonb_each('{"a":1,"b":{"c":2}}') x
+select id, exists(select 1 from flights f where f.dep_delay = t.id limit 1) from t order by id
+select exists(select 1 from jsonb_array_elements(doc::jsonb->'b') e where e->>'c' = 'x') from t where id = 1
+select (select string_agg(e, ',') from jsonb_array_elements_text(doc::jsonb->'b') e) from t where id=1
+select id from t where exists (select 1 from unnest(string_to_array(t.list, ',')) u where u = 'b')
+select id from t where price = (select max(price) from t u where u.flag is not distinct from t.flag) order by id
+select price from t union all select x from t where id <> 2 order by 1
+select id, ~id, |/ id::float8, @ (-id) from t order by id
+select count(*) from flights where (carrier, time_hour) = ('UA', '2013-01-09 15:00')
+select count(*) from flights where (time_hour, flight) > ('2013-01-31 12:00', 100)
+select (1, 2) < (1, 3), (1, 2) >= (1, 2), (1, 2) <> (2, 1)
+select id, flag = any('{t}'), at = any('{2012-02-29}'), at = any('{2012-02-29 00:00}'::timestamptz[]), name <> all('{one,two}') from t order by id
+select id from t where at = any(array['2012-02-29 00:00'::timestamptz, '2013-07-04 12:00'])
+select sum(case when flag then 1 else 0 end), pg_typeof(sum(case when flag then 1 else 0 end)) from t
+select coalesce(price, 0.00), case when price > 1 then 1.50 else 0.25 end from t order by id
+select price::numeric, price::decimal from t order by id
+select q.n, q.c from (select name as n, count(*) as c from airports group by name order by count(*) desc, name) q limit 5
+select to_date('2013-036','YYYY-DDD'), to_date('2013 06','IYYY IW'), to_timestamp('02/05/2013 10:20 PM','MM/DD/YYYY HH12:MI AM'), to_timestamp('2013-02-05 10:20:30.123','YYYY-MM-DD HH24:MI:SS.MS')
+select to_timestamp(year::text || '-' || lpad(month::text, 2, '0'), 'YYYY-MM') t, count(*) from flights group by 1
+select 10.0::float8 / nullif(x, 0) from t order by id
+select json_build_object('a', 1.50, 'b', at) from t order by id limit 1
+select date_bin('6 hours', at, '2001-01-01') from t order by id
+select id from t where at between day and day + 1 order by id
 -- zones America/New_York Asia/Tokyo Europe/Berlin
 select time_hour, date_trunc('day', time_hour), time_hour::date, extract(hour from time_hour), time_hour::timestamp, to_char(time_hour,'HH24'), date_part('day',time_hour), time_hour::text, extract(epoch from time_hour), time_hour::time from flights where flight=1545 order by flights.time_hour limit 1
 select count(*) from flights where time_hour >= '2013-02-01' and time_hour < '2013-02-02'
@@ -433,3 +466,8 @@ select extract(hour from coalesce(at, day)) from t order by id
 select 'x' || at, concat(at, day), array_to_string(array[at], ',') from t order by id
 select to_json(at), to_json(day), to_json(at::timestamp) from t order by id
 select '2013-03-09 10:00'::timestamptz, '20130309'::timestamptz, '3/9/2013 10:00 am'::timestamptz, '2013-03-09 10:00+02'::timestamp
+select date_bin('6 hours', at, '2001-01-01') from t order by id
+select id from t where at between day and day + 1 order by id
+select at from t except select day from t order by 1
+select day at time zone 'UTC' from t order by id
+select to_timestamp(year::text || '-01', 'YYYY-MM'), count(*) from flights group by 1

@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::common::{Result, resources_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature,
 };
 
 /// Bytes that one call may fill for the rows of one batch.
@@ -37,14 +38,18 @@ pub(super) fn bounded(known: impl Fn(&str) -> Option<Arc<ScalarUDF>>) -> Vec<Sca
 /// Whole numbers of an argument; null where there are none.
 fn numbers(array: &ArrayRef) -> impl Iterator<Item = u64> {
     let whole = array.data_type().is_integer().then(|| cast(array, &DataType::Int64).ok()).flatten();
-    let values: Vec<i64> =
-        whole.iter().flat_map(|whole| whole.as_primitive::<Int64Type>().iter().map(Option::unwrap_or_default)).collect();
+    let values: Vec<i64> = whole
+        .iter()
+        .flat_map(|whole| whole.as_primitive::<Int64Type>().iter().map(Option::unwrap_or_default))
+        .collect();
     values.into_iter().map(|value| value.max(0) as u64)
 }
 
 fn lengths(array: &ArrayRef) -> Vec<u64> {
     match array.data_type() {
-        DataType::Utf8 => array.as_string::<i32>().iter().map(|text| text.map_or(0, str::len) as u64).collect(),
+        DataType::Utf8 => {
+            array.as_string::<i32>().iter().map(|text| text.map_or(0, str::len) as u64).collect()
+        }
         DataType::LargeUtf8 => {
             array.as_string::<i64>().iter().map(|text| text.map_or(0, str::len) as u64).collect()
         }
@@ -73,7 +78,10 @@ fn ranged(arguments: &[ArrayRef]) -> u64 {
     let whole = |index: usize| -> Vec<i64> {
         let array = arguments.get(index).filter(|array| array.data_type().is_integer());
         let whole = array.and_then(|array| cast(array, &DataType::Int64).ok());
-        whole.iter().flat_map(|whole| whole.as_primitive::<Int64Type>().iter().map(Option::unwrap_or_default)).collect()
+        whole
+            .iter()
+            .flat_map(|whole| whole.as_primitive::<Int64Type>().iter().map(Option::unwrap_or_default))
+            .collect()
     };
     let (first, second, step) = (whole(0), whole(1), whole(2));
     let from = |row: usize| if second.is_empty() { 0 } else { first[row] };

@@ -48,7 +48,8 @@ fn beside(node: &LogicalPlan, found: &mut HashMap<String, DataType>) -> EngineRe
             let all = columns.iter().filter_map(|columns| columns.get(column));
             let open: Vec<&String> = all.filter_map(open).collect();
             let known = union.inputs.iter().map(|input| input.schema().field(column).data_type());
-            let known = known.filter(|of| !of.is_null()).find(|_| !open.is_empty()).unwrap_or(field.data_type());
+            let known =
+                known.filter(|of| !of.is_null()).find(|_| !open.is_empty()).unwrap_or(field.data_type());
             for name in open {
                 found.entry(name.clone()).or_insert_with(|| known.clone());
             }
@@ -88,7 +89,8 @@ fn open(expr: &Expr) -> Option<&String> {
 }
 
 fn of_one_type(values: &[&Expr], schema: &DFSchema, found: &mut HashMap<String, DataType>) {
-    let known = values.iter().filter(|value| open(value).is_none()).filter_map(|value| value.get_type(schema).ok());
+    let known =
+        values.iter().filter(|value| open(value).is_none()).filter_map(|value| value.get_type(schema).ok());
     let Some(known) = known.into_iter().find(|of| !of.is_null()) else { return };
     for name in values.iter().filter_map(|value| open(value)) {
         found.entry(name.clone()).or_insert_with(|| known.clone());

@@ -319,7 +319,12 @@ impl Connection {
             })
             .collect();
         rewrite::fill(&mut parsed, &texts);
-        let context = Context { variables: &self.variables, user: &self.caller.user, pid: self.pid };
+        let context = Context {
+            variables: &self.variables,
+            user: &self.caller.user,
+            pid: self.pid,
+            bound: !values.is_empty(),
+        };
         let (rewritten, set) = rewrite::rewrite(parsed, &context);
         for (name, value, local) in set {
             self.set(&name, Some(&value), local)?;

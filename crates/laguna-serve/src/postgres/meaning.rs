@@ -14,6 +14,7 @@ mod json;
 mod lists;
 mod literals;
 mod numeric;
+mod ordered;
 mod plain;
 mod sleep;
 mod text;
@@ -35,7 +36,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     functions.extend(lists::functions());
     functions.extend(json::functions());
     functions.extend(alike::functions());
-    functions.extend([sleep::sleep(), casts::pg_cast()]);
+    functions.extend([sleep::sleep(), casts::pg_cast(), casts::to_time(), ordered::ordered()]);
     functions.extend([
         numeric::divide(),
         numeric::multiply(),

@@ -8,8 +8,8 @@ use chrono_tz::Tz;
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 
-use super::meaning::{self, interval_in_words};
 use super::meaning::written::{Fault, Order, read, time_of_day};
+use super::meaning::{self, interval_in_words};
 use super::message::Body;
 use super::types;
 
@@ -24,8 +24,7 @@ pub(super) fn value(
 ) -> Result<ScalarValue> {
     let declared = match oid {
         0 | 705 => None,
-        types::TIMESTAMPTZ => Some(DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()))),
-        oid => types::arrow(oid),
+        oid => types::arrow(oid).map(|data_type| in_zone(data_type, zone)),
     };
     let data_type = declared.or_else(|| wanted.cloned()).unwrap_or(DataType::Utf8);
     let Some(bytes) = bytes else {
@@ -43,6 +42,18 @@ pub(super) fn value(
         }
         value => value,
     })
+}
+
+/// The type with its instants in a zone.
+fn in_zone(data_type: DataType, zone: Tz) -> DataType {
+    match data_type {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(unit, Some(zone.name().into())),
+        DataType::List(item) => {
+            let within = in_zone(item.data_type().clone(), zone);
+            DataType::List(Arc::new(Field::new(item.name(), within, true)))
+        }
+        other => other,
+    }
 }
 
 fn invalid(message: impl Into<String>, code: &'static str) -> Error {
@@ -64,9 +75,7 @@ pub(super) fn from_text(text: &str, data_type: &DataType) -> Result<ScalarValue>
     let of_time = |micros: std::result::Result<i64, Fault>| match micros {
         Ok(micros) => Ok(Some(micros)),
         Err(Fault::Form) => Err(wrong()),
-        Err(Fault::Range) => {
-            Err(invalid(format!("date/time field value out of range: \"{text}\""), "22008"))
-        }
+        Err(Fault::Range) => Err(invalid(format!("date/time field value out of range: \"{text}\""), "22008")),
     };
     let written = || read(text, Order::default());
     match data_type {
@@ -262,13 +271,19 @@ fn array(mut body: Body, oid: u32) -> Result<ScalarValue> {
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&items, &data_type)))
 }
 
-/// PostgreSQL's numeric as a decimal of its own scale.
+/// PostgreSQL's numeric as a decimal of its own scale; digits for which there is no room behind the point are rounded away.
 fn numeric(mut body: Body) -> Result<ScalarValue> {
+    const DIGITS: u16 = 38;
     let (groups, weight, sign, scale) = (body.u16()?, body.i16()?, body.u16()?, body.u16()?);
     let beyond = || invalid("a numeric parameter is out of range", "22003");
-    if !matches!(sign, 0 | 0x4000) || scale > 38 {
+    if !matches!(sign, 0 | 0x4000) {
         return Err(beyond());
     }
+    let before = u16::try_from((i32::from(weight) + 1) * 4).unwrap_or(0);
+    let scale = scale.min(DIGITS.checked_sub(before).ok_or_else(beyond)?);
+    // Groups of four digits that are still read, and what follows the last of them.
+    let wanted = i32::from(weight) + 1 + i32::from(scale.div_ceil(4));
+    let groups = i32::from(groups).min(wanted.max(0)) as u16;
     let mut value: i128 = 0;
     for _ in 0..groups {
         value = value
@@ -280,6 +295,9 @@ fn numeric(mut body: Body) -> Result<ScalarValue> {
     let places = (i32::from(groups) - 1 - i32::from(weight)) * 4;
     let shift = i32::from(scale) - places;
     let power = 10i128.checked_pow(shift.unsigned_abs()).ok_or_else(beyond)?;
-    let value = if shift >= 0 { value.checked_mul(power).ok_or_else(beyond)? } else { value / power };
+    let value = match shift >= 0 {
+        true => value.checked_mul(power).ok_or_else(beyond)?,
+        false => (value + power / 2) / power,
+    };
     Ok(ScalarValue::Decimal128(Some(if sign == 0 { value } else { -value }), 38, scale as i8))
 }

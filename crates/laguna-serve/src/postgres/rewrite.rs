@@ -19,6 +19,7 @@ mod function;
 mod headers;
 mod json;
 mod lateral;
+mod ordered;
 mod parameters;
 mod relations;
 mod select;
@@ -36,6 +37,8 @@ pub(super) struct Context<'a> {
     pub(super) variables: &'a Variables,
     pub(super) user: &'a str,
     pub(super) pid: i32,
+    /// Whether the values of the parameters are known, and with them their types.
+    pub(super) bound: bool,
 }
 
 /// Parses one statement; `None` when the engine must say what is wrong with it.
@@ -92,7 +95,10 @@ pub(super) fn respelled(sql: &str) -> Option<Vec<Token>> {
             Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
             _ => String::new(),
         };
-        if !of_value || matches!(behind, Some(Token::LParen)) || !matches!(word.as_str(), "isnull" | "notnull") {
+        if !of_value
+            || matches!(behind, Some(Token::LParen))
+            || !matches!(word.as_str(), "isnull" | "notnull")
+        {
             all.push(token.clone());
             continue;
         }
@@ -221,6 +227,7 @@ impl VisitorMut for Rewriter<'_> {
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             headers::name_all(&mut cte.query);
         }
+        relations::keep_order(query);
         headers::own_columns(query);
         lateral::apply(query);
         correlated::apply(query);
@@ -230,6 +237,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        ordered::apply(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 let _: ControlFlow<()> = visit_expressions_mut(expr, |part: &mut Expr| {
@@ -331,7 +339,6 @@ impl Rewriter<'_> {
                 match ident.value.to_lowercase().as_str() {
                     "current_schema" => Some(self.schema()),
                     "current_role" => Some(text(self.context.user)),
-                    "localtime" => Some(sql("CAST(localtimestamp AS TIME)")),
                     "current_database" | "current_catalog" => Some(text(catalog::DATABASE)),
                     _ => None,
                 }
@@ -377,6 +384,16 @@ impl Rewriter<'_> {
                 }
                 _ => None,
             },
+            Expr::BinaryOp { left, op, right } if select::rows(left, op, right).is_some() => {
+                select::rows(left, op, right)
+            }
+            Expr::UnaryOp { op, expr: inner } => match op {
+                UnaryOperator::PGSquareRoot => Some(sql(&format!("sqrt(CAST({inner} AS DOUBLE PRECISION))"))),
+                UnaryOperator::PGCubeRoot => Some(sql(&format!("cbrt(CAST({inner} AS DOUBLE PRECISION))"))),
+                UnaryOperator::PGAbs => Some(sql(&format!("abs({inner})"))),
+                UnaryOperator::BitwiseNot => Some(sql(&format!("(-1 - ({inner}))"))),
+                _ => None,
+            },
             Expr::BinaryOp { left, op: BinaryOperator::PGOverlap, right } => {
                 Some(sql(&format!("array_has_any({left}, {right})")))
             }
@@ -416,6 +433,14 @@ impl Rewriter<'_> {
                 }
                 None
             }
+            Expr::AnyOp { left, compare_op, right, .. } if select::one_by_one(right).is_some() => {
+                let items = select::one_by_one(right)?;
+                Some(select::compared(left, compare_op, &items, "OR", "false"))
+            }
+            Expr::AllOp { left, compare_op, right } if select::one_by_one(right).is_some() => {
+                let items = select::one_by_one(right)?;
+                Some(select::compared(left, compare_op, &items, "AND", "true"))
+            }
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. }
                 if matches!(right.as_ref(), Expr::Value(_)) =>
             {
@@ -433,7 +458,9 @@ impl Rewriter<'_> {
             Expr::AllOp { left, compare_op, right } if subquery_of(right).is_some() => {
                 select::all_of(left, compare_op, subquery_of(right)?)
             }
-            Expr::InSubquery { expr: tuple, subquery, negated } if matches!(tuple.as_ref(), Expr::Tuple(_)) => {
+            Expr::InSubquery { expr: tuple, subquery, negated }
+                if matches!(tuple.as_ref(), Expr::Tuple(_)) =>
+            {
                 let Expr::Tuple(items) = tuple.as_ref() else { return None };
                 Some(select::row_among(items, subquery, *negated))
             }
@@ -442,6 +469,14 @@ impl Rewriter<'_> {
                 let regex = select::similar(&constant(pattern)?);
                 let not = if *negated { "NOT " } else { "" };
                 Some(sql(&format!("({not}({value} ~ {}))", text(&regex))))
+            }
+            Expr::InList { expr: value, list, negated } if matches!(value.as_ref(), Expr::Tuple(_)) => {
+                let equal: Option<Vec<String>> = list
+                    .iter()
+                    .map(|item| Some(select::rows(value, &BinaryOperator::Eq, item)?.to_string()))
+                    .collect();
+                let not = if *negated { "NOT " } else { "" };
+                Some(sql(&format!("({not}({}))", equal?.join(" OR "))))
             }
             // What is compared one by one is fitted to the type of the other side.
             Expr::InList { expr: value, list, negated } if list.iter().any(is_time) => {
@@ -468,6 +503,20 @@ impl Rewriter<'_> {
                 Some(sql(&format!("pg_regexp_part({text}, {pattern}, '')")))
             }
             Expr::TypedString(typed) => self.typed(typed),
+            Expr::Case { conditions, else_result, .. }
+                if conditions
+                    .iter()
+                    .map(|when| &when.result)
+                    .chain(else_result.as_deref())
+                    .any(casts::is_exact) =>
+            {
+                for result in
+                    conditions.iter_mut().map(|when| &mut when.result).chain(else_result.as_deref_mut())
+                {
+                    casts::write_exactly(result);
+                }
+                None
+            }
             Expr::Case { operand: None, conditions, .. } => {
                 for when in conditions.iter_mut().filter(|when| is_of_no_type(&when.condition)) {
                     when.result = select::nothing_like(&when.result);

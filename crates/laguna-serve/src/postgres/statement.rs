@@ -468,10 +468,7 @@ mod tests {
                 "execute p(-1, 1 + 1)",
                 Command::Execute {
                     name: "p".into(),
-                    values: vec![
-                        Argument::Known(Some("-1".into())),
-                        Argument::Computed("1 + 1".into()),
-                    ],
+                    values: vec![Argument::Known(Some("-1".into())), Argument::Computed("1 + 1".into())],
                 },
             ),
             (

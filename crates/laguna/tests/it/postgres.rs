@@ -178,7 +178,7 @@ fn cursors_at_rest_keep_nobody_waiting() {
         command.args(["-X", "-q", "-A", "-t", &connection]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let Ok(mut child) = command.spawn() else { return skip("psql", "it is not installed") };
         let mut input = child.stdin.take().unwrap();
-        let many = "SELECT value FROM generate_series(1, 10000000)";
+        let many = "SELECT n FROM generate_series(1, 10000000) AS n";
         writeln!(input, "BEGIN;\nDECLARE c CURSOR FOR {many};\nFETCH 1 FROM c;").unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

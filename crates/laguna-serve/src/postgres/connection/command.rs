@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes};
 use datafusion::scalar::ScalarValue;
 use laguna_base::{Error, Result};
 
-use super::{Connection, first, Portal, Statement, Target, Transaction};
+use super::{Connection, Portal, Statement, Target, Transaction, first};
 use crate::postgres::catalog;
 use crate::postgres::message::{self, complete, put_text, write};
 use crate::postgres::rewrite::{self, Headers};
@@ -112,8 +112,12 @@ impl Connection {
             Command::Copy { form, .. } => {
                 let moment = self.moment().await?;
                 let mut rows = self.start(statement, Vec::new(), moment).await?;
-                let names: Vec<String> =
-                    rows.schema.fields().iter().map(|field| rewrite::shown(field.name()).to_string()).collect();
+                let names: Vec<String> = rows
+                    .schema
+                    .fields()
+                    .iter()
+                    .map(|field| rewrite::shown(field.name()).to_string())
+                    .collect();
                 form.begin(&names, &mut self.wire.out);
                 let count = self.send(&mut rows, usize::MAX, Target::Copy(form, names)).await?;
                 form.end(count, &mut self.wire.out);

@@ -21,8 +21,10 @@ pub(super) fn explains(sql: &str) -> bool {
 
 /// Whether it asks for the plan as a document.
 fn as_document(sql: &str) -> bool {
-    let options = sql.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(options, _)| options);
-    let words: Vec<String> = options.split([' ', ',']).map(str::to_lowercase).filter(|word| !word.is_empty()).collect();
+    let options =
+        sql.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(options, _)| options);
+    let words: Vec<String> =
+        options.split([' ', ',']).map(str::to_lowercase).filter(|word| !word.is_empty()).collect();
     words.windows(2).any(|pair| pair[0] == "format" && pair[1].trim_matches('\'') == "json")
 }
 
@@ -37,7 +39,10 @@ pub(super) fn columns(sql: &str) -> SchemaRef {
 }
 
 /// The plans of the engine as lines, or one document.
-pub(super) fn in_lines(sql: &str, plans: SendableRecordBatchStream) -> (SchemaRef, SendableRecordBatchStream) {
+pub(super) fn in_lines(
+    sql: &str,
+    plans: SendableRecordBatchStream,
+) -> (SchemaRef, SendableRecordBatchStream) {
     let (columns, document) = (columns(sql), as_document(sql));
     let schema = columns.clone();
     let lines = plans.map(move |plans| lines(&plans?, &schema, document));
@@ -106,7 +111,8 @@ mod tests {
     fn plans_become_documents() {
         assert!(as_document("EXPLAIN (ANALYZE, FORMAT JSON) select 1"));
         assert!(!as_document("EXPLAIN (ANALYZE) select 'format json'"));
-        let text = "ProjectionExec: expr=[a], metrics=[output_rows=3, x=1]\n  FilterExec: a > 1\n    Scan\n  Other";
+        let text =
+            "ProjectionExec: expr=[a], metrics=[output_rows=3, x=1]\n  FilterExec: a > 1\n    Scan\n  Other";
         let found: Value = serde_json::from_str(&nodes(text)).unwrap();
         let plan = &found[0]["Plan"];
         assert_eq!((&plan["Node Type"], &plan["Actual Rows"]), (&"Projection".into(), &3.0.into()));

@@ -115,7 +115,9 @@ impl Connection {
         let moment = self.moment().await?;
         let desk = &self.shared.core.desk;
         let mut prepared = match desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await {
-            Ok(prepared) if explains(&written) => crate::Prepared { schema: explain::columns(&written), ..prepared },
+            Ok(prepared) if explains(&written) => {
+                crate::Prepared { schema: explain::columns(&written), ..prepared }
+            }
             Ok(prepared) => prepared,
             Err(error) => {
                 desk.unplanned(&self.caller, NAME, sql, &error);

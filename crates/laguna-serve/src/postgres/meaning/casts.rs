@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Time64NanosecondArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Time64NanosecondType, TimeUnit};
+use chrono::format::{Item, ParseErrorKind, Parsed, StrftimeItems, parse_and_remainder};
 use chrono_tz::Tz;
 use datafusion::common::{DataFusionError, Result, exec_err, internal_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, cast,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -27,8 +29,8 @@ pub(super) fn pg_cast() -> ScalarUDF {
     ScalarUDF::from(PgCast(Signature::any(4, Volatility::Immutable)))
 }
 
-/// The engine's type of this name: those that [`super::super::rewrite`] writes.
-fn type_of(name: &str, zone: &str) -> Option<DataType> {
+/// The engine's type of this name for what is of a type: those that [`super::super::rewrite`] writes.
+fn type_of(name: &str, zone: &str, of: &DataType) -> Option<DataType> {
     Some(match name {
         "date" => DataType::Date32,
         "timestamp" => CLOCK,
@@ -37,6 +39,9 @@ fn type_of(name: &str, zone: &str) -> Option<DataType> {
         "float8" => DataType::Float64,
         "float4" => DataType::Float32,
         "bool" => DataType::Boolean,
+        // As many digits as it has.
+        "numeric" if of.is_decimal() => of.clone(),
+        "numeric" => DataType::Decimal128(38, 10),
         other => {
             let (precision, scale) = other.strip_prefix("numeric(")?.strip_suffix(')')?.split_once(',')?;
             DataType::Decimal128(precision.parse().ok()?, scale.parse().ok()?)
@@ -75,7 +80,7 @@ impl ScalarUDFImpl for PgCast {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let argument = |index: usize| word(args.scalar_arguments.get(index).copied().flatten());
-        match type_of(argument(1), argument(2)) {
+        match type_of(argument(1), argument(2), args.arg_fields[0].data_type()) {
             Some(data_type) => Ok(Arc::new(Field::new(self.name(), data_type, true))),
             None => internal_err!("no type is called {}", argument(1)),
         }
@@ -86,7 +91,7 @@ impl ScalarUDFImpl for PgCast {
         let (Some(name), Some(zone)) = (text(&args[1]), text(&args[2])) else {
             return Ok(ExprSimplifyResult::Original(args));
         };
-        let Some(wanted) = type_of(name, zone) else { return Ok(ExprSimplifyResult::Original(args)) };
+        let Some(wanted) = type_of(name, zone, &own) else { return Ok(ExprSimplifyResult::Original(args)) };
         let stays = match (&own, &wanted) {
             // What the clock shows of a time is no cast that keeps the order of times, as the engine believes.
             (_, DataType::Time64(_)) => true,
@@ -132,6 +137,117 @@ impl ScalarUDFImpl for PgCast {
     }
 }
 
+/// `pg_to_time(text, pattern of chrono, type, zone)`: what a pattern does not say is the first.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ToTime(Signature);
+
+pub(super) fn to_time() -> ScalarUDF {
+    ScalarUDF::from(ToTime(Signature::any(4, Volatility::Immutable)))
+}
+
+impl ScalarUDFImpl for ToTime {
+    fn name(&self) -> &str {
+        "pg_to_time"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("its type hangs on its arguments")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let argument = |index: usize| word(args.scalar_arguments.get(index).copied().flatten());
+        match type_of(argument(2), argument(3), &DataType::Utf8) {
+            Some(data_type) => Ok(Arc::new(Field::new(self.name(), data_type, true))),
+            None => internal_err!("no type is called {}", argument(2)),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = |index: usize| match &args.args[index] {
+            ColumnarValue::Scalar(value) => word(Some(value)).to_string(),
+            ColumnarValue::Array(_) => String::new(),
+        };
+        let (pattern, zone) = (constant(1), super::zone(&constant(3)).unwrap_or(Tz::UTC));
+        let texts = arrow::compute::cast(&args.args[0].to_array(args.number_rows)?, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        let items: Vec<Item> = StrftimeItems::new(&pattern).collect();
+        let name = if constant(2) == "date" { "date" } else { "timestamp" };
+        let read = |text: &str| patterned(text, &items, zone).map_err(|fault| wrong(fault, name, text));
+        let micros = texts.iter().map(|text| text.map(read).transpose()).collect::<Result<Vec<_>>>()?;
+        Ok(ColumnarValue::Array(match args.return_field.data_type() {
+            DataType::Date32 => {
+                let day = |micros: i64| micros.div_euclid(86_400_000_000) as i32;
+                Arc::new(micros.into_iter().map(|micros| micros.map(day)).collect::<Date32Array>())
+            }
+            DataType::Timestamp(_, of) => {
+                let instant = |micros: i64| micros - super::zones::behind(zone, micros);
+                let instants = micros.into_iter().map(|micros| micros.map(instant));
+                Arc::new(instants.collect::<TimestampMicrosecondArray>().with_timezone_opt(of.clone()))
+            }
+            other => return exec_err!("no text is read as {other}"),
+        }))
+    }
+}
+
+/// Microseconds since 1970 as the clocks of a zone show them.
+fn patterned(text: &str, items: &[Item], zone: Tz) -> std::result::Result<i64, Fault> {
+    let mut parsed = Parsed::new();
+    // What follows the pattern does not count.
+    parse_and_remainder(&mut parsed, text.trim_start(), items.iter()).map_err(|error| {
+        match error.kind() {
+            ParseErrorKind::OutOfRange | ParseErrorKind::Impossible => Fault::Range,
+            _ => Fault::Form,
+        }
+    })?;
+    shown_by(&mut parsed, zone).ok_or(Fault::Range)
+}
+
+/// The time of the parts that a text has.
+fn shown_by(parsed: &mut Parsed, zone: Tz) -> Option<i64> {
+    let first = |parsed: &mut Parsed| -> Option<()> {
+        if parsed.isoyear().is_some() && parsed.isoweek().is_some() {
+            return parsed
+                .weekday()
+                .is_some()
+                .then_some(())
+                .or_else(|| parsed.set_weekday(chrono::Weekday::Mon).ok().map(drop));
+        }
+        if parsed.ordinal().is_none() {
+            if parsed.month().is_none() {
+                parsed.set_month(1).ok()?;
+            }
+            if parsed.day().is_none() {
+                parsed.set_day(1).ok()?;
+            }
+        }
+        if parsed.year().is_none() && parsed.year_mod_100().is_none() {
+            parsed.set_year(1).ok()?;
+        }
+        Some(())
+    };
+    first(parsed)?;
+    let day = parsed.to_naive_date().ok()?;
+    let hour = match (parsed.hour_div_12(), parsed.hour_mod_12()) {
+        (half, Some(hour)) => half.unwrap_or(0) * 12 + hour,
+        _ => 0,
+    };
+    let second = parsed.second().unwrap_or(0);
+    let time =
+        day.and_hms_nano_opt(hour, parsed.minute().unwrap_or(0), second, parsed.nanosecond().unwrap_or(0))?;
+    let shown = time.and_utc().timestamp_micros();
+    Some(match parsed.offset() {
+        None => shown,
+        Some(ahead) => {
+            let instant = shown - i64::from(ahead) * 1_000_000;
+            instant + super::zones::ahead(zone, instant)
+        }
+    })
+}
+
 /// Texts as times.
 fn read_all(texts: &ArrayRef, wanted: &DataType, zone: Tz, order: Order) -> Result<ArrayRef> {
     let texts = arrow::compute::cast(texts, &DataType::Utf8)?;
@@ -141,7 +257,10 @@ fn read_all(texts: &ArrayRef, wanted: &DataType, zone: Tz, order: Order) -> Resu
         name: &str,
         of: impl Fn(&str) -> std::result::Result<T, Fault>,
     ) -> Result<Vec<Option<T>>> {
-        texts.iter().map(|text| text.map(|text| of(text).map_err(|fault| wrong(fault, name, text))).transpose()).collect()
+        texts
+            .iter()
+            .map(|text| text.map(|text| of(text).map_err(|fault| wrong(fault, name, text))).transpose())
+            .collect()
     }
     Ok(match wanted {
         DataType::Date32 => {

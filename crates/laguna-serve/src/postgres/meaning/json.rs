@@ -47,6 +47,12 @@ enum Kind {
     ElementsText,
     Values,
     ValuesText,
+    /// `||`, `-` and `jsonb_strip_nulls`.
+    Concat,
+    Without,
+    StripNulls,
+    /// `jsonb_set(document, path, value)`.
+    Set,
     /// What the members of a list of documents are called so, as a list of texts.
     Members,
     Has,
@@ -92,6 +98,11 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         ("pg_json_values", Kind::Values, false),
         ("pg_json_values_text", Kind::ValuesText, false),
         ("pg_json_members", Kind::Members, false),
+        ("pg_jsonb_concat", Kind::Concat, true),
+        ("pg_jsonb_without", Kind::Without, true),
+        ("jsonb_strip_nulls", Kind::StripNulls, true),
+        ("json_strip_nulls", Kind::StripNulls, false),
+        ("jsonb_set", Kind::Set, true),
         ("pg_json_has", Kind::Has, false),
         ("pg_json_contains", Kind::Contains, false),
         ("jsonb_pretty", Kind::Pretty, false),
@@ -156,7 +167,10 @@ impl ScalarUDFImpl for Documents {
             | Kind::PathText
             | Kind::Has
             | Kind::Contains
+            | Kind::Concat
+            | Kind::Without
             | Kind::OfLists => 2,
+            Kind::Set => 3,
             _ => 1,
         };
         if args.arg_fields.len() < least {
@@ -170,6 +184,10 @@ impl ScalarUDFImpl for Documents {
             | Kind::BuildRow
             | Kind::BuildArray
             | Kind::ToJson
+            | Kind::Concat
+            | Kind::Without
+            | Kind::StripNulls
+            | Kind::Set
             | Kind::OfList
             | Kind::OfLists => marked(self.name, self.binary),
             _ => Arc::new(Field::new(self.name, self.return_type(&[])?, true)),
@@ -187,6 +205,7 @@ impl ScalarUDFImpl for Documents {
             | Kind::OfList
             | Kind::OfLists => self.build(&arrays, &args.arg_fields, rows),
             Kind::Members => members(&arrays).map(ColumnarValue::Array),
+            Kind::Concat | Kind::Without | Kind::StripNulls | Kind::Set => self.change(&arrays, rows),
             _ => self.read(&arrays, rows),
         }
     }
@@ -206,6 +225,16 @@ impl Written {
             | DataType::Float64
             | DataType::Float32
             | DataType::Decimal128(..) => Self::as_shown(array)?,
+            DataType::List(_) => {
+                let lists = array.as_list::<i32>();
+                let items = Written::new(lists.values(), raw)?;
+                let of = |row: usize| {
+                    let start = lists.value_offsets()[row] as usize;
+                    let all = (start..start + lists.value_length(row) as usize).map(|item| items.of(item));
+                    format!("[{}]", all.collect::<Vec<_>>().join(","))
+                };
+                (0..lists.len()).map(|row| (!lists.is_null(row)).then(|| of(row))).collect()
+            }
             _ => json_texts(array).map_err(laguna_query::errors::external)?,
         }))
     }
@@ -364,6 +393,44 @@ impl Documents {
         Ok(ColumnarValue::Array(Arc::new(out.finish())))
     }
 
+    /// Documents that are made of others.
+    fn change(&self, arrays: &[ArrayRef], rows: usize) -> Result<ColumnarValue> {
+        let texts: Vec<ArrayRef> =
+            arrays.iter().map(|array| Ok(cast(array, &DataType::Utf8)?)).collect::<Result<_>>()?;
+        let of = |argument: usize, row: usize| {
+            let texts = texts[argument].as_string::<i32>();
+            (!texts.is_null(row)).then(|| texts.value(row))
+        };
+        let mut out = StringBuilder::new();
+        for row in 0..rows {
+            let Some(document) = of(0, row) else {
+                out.append_null();
+                continue;
+            };
+            let document = checked(document)?;
+            let changed = match self.kind {
+                Kind::StripNulls => Some(document::without_nulls(document)),
+                Kind::Concat => match of(1, row) {
+                    Some(other) => Some(document::joined(document, checked(other)?)),
+                    None => None,
+                },
+                Kind::Set => match (self.steps(&arrays[1..2], row)?, of(2, row)) {
+                    (Some(path), Some(value)) => Some(document::with(document, &path, checked(value)?)),
+                    _ => None,
+                },
+                _ if arrays[1].data_type().is_integer() => of(1, row)
+                    .and_then(|index| index.parse().ok())
+                    .map(|index| document::without_index(document, index)),
+                _ => of(1, row).map(|key| document::without(document, key)),
+            };
+            out.append_option(match self.binary {
+                true => changed.and_then(|text| normal(&text)),
+                false => changed,
+            });
+        }
+        Ok(ColumnarValue::Array(Arc::new(out.finish())))
+    }
+
     fn read(&self, arrays: &[ArrayRef], rows: usize) -> Result<ColumnarValue> {
         // What is nested here is a document to PostgreSQL's clients.
         let documents = match arrays[0].data_type() {
@@ -487,7 +554,7 @@ impl Documents {
 
     /// Where to look in a row; `None` when one of it is null.
     fn steps(&self, arguments: &[ArrayRef], row: usize) -> Result<Option<Vec<Step>>> {
-        let path = matches!(self.kind, Kind::Path | Kind::PathText);
+        let path = matches!(self.kind, Kind::Path | Kind::PathText | Kind::Set);
         let mut steps = Vec::new();
         for argument in arguments {
             if argument.is_null(row) {

@@ -84,7 +84,9 @@ impl ExprPlanner for Operators {
                 let right = length(right);
                 return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
             }
-            BinaryOperator::Divide if is_binary(&of_left) && (is_binary(&of_right) || is_exact(&of_right)) => {
+            BinaryOperator::Divide
+                if is_binary(&of_left) && (is_binary(&of_right) || is_exact(&of_right)) =>
+            {
                 let right = cast(right, DataType::Float64);
                 return Ok(PlannerResult::Planned(self.quotient.call(vec![left, right])));
             }
@@ -164,6 +166,7 @@ impl Operators {
     /// exact number to the engine.
     fn fit(&self, name: &str, args: &mut [Expr]) {
         match (name, args) {
+            ("sum", [argument]) if is_small(argument) => {}
             ("sum", [argument]) => *argument = self.exact.call(vec![std::mem::take(argument)]),
             ("avg", [argument]) => *argument = self.mean.call(vec![std::mem::take(argument)]),
             (name, args) if name.contains("percentile") => {
@@ -190,6 +193,20 @@ fn computes(op: &BinaryOperator) -> bool {
             | BinaryOperator::Divide
             | BinaryOperator::Modulo
     )
+}
+
+/// Whether it is one of some integers that PostgreSQL takes for `integer`, whose sum is a `bigint`.
+fn is_small(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(number)), _) => i32::try_from(*number).is_ok(),
+        Expr::Literal(value, _) => value.is_null(),
+        Expr::Negative(inner) => is_small(inner),
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+            results.into_iter().all(|result| is_small(result))
+        }
+        _ => false,
+    }
 }
 
 fn is_text(data_type: &DataType) -> bool {
@@ -250,6 +267,9 @@ fn read(op: &BinaryOperator, left: &mut Expr, right: &mut Expr, schema: &DFSchem
     let (Some(text), Ok(of)) = (text_of(side), other.get_type(schema)) else { return };
     let meant = match of {
         of if of.is_numeric() => number(text, &of),
+        DataType::Interval(_) if matches!(op, BinaryOperator::Multiply | BinaryOperator::Divide) => {
+            text.trim().parse::<f64>().ok().map(lit)
+        }
         // To a time an interval is added; from one, another is taken.
         DataType::Timestamp(..) if *op == BinaryOperator::Plus => {
             from_text(text, &INTERVAL).ok().map(|value| Expr::Literal(value, None))
@@ -338,7 +358,9 @@ fn fitted(side: Expr, own: &DataType, other: &DataType) -> Expr {
             | DataType::Timestamp(..)
             | DataType::Date32
             | DataType::Time64(_)
-            | DataType::Interval(_) => from_text(text, &micros(other)).ok().map(|value| Expr::Literal(value, None)),
+            | DataType::Interval(_) => {
+                from_text(text, &micros(other)).ok().map(|value| Expr::Literal(value, None))
+            }
             other if other.is_numeric() => number(text, other),
             _ => None,
         };

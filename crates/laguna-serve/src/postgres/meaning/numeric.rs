@@ -175,7 +175,9 @@ impl ScalarUDFImpl for Widened {
         const BEFORE: i8 = QUOTIENT - 4;
         Ok(match &types[0] {
             DataType::Int64 | DataType::UInt64 if !self.mean => DataType::Decimal128(DIGITS, 0),
-            DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale)
+            DataType::Decimal32(_, scale)
+            | DataType::Decimal64(_, scale)
+            | DataType::Decimal128(_, scale)
                 if self.mean && *scale < BEFORE =>
             {
                 DataType::Decimal128(DIGITS, BEFORE)

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
-use arrow::datatypes::{
-    DataType, Float64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Float64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_err};

@@ -105,7 +105,10 @@ impl Written {
 pub(in crate::postgres) fn time_of_day(text: &str) -> Result<i64, Fault> {
     let mut parts = Parts::default();
     for word in text.split_whitespace() {
-        match word.bytes().all(|byte| byte.is_ascii_digit()) && parts.clock.is_none() && parts.numbers.is_empty() {
+        match word.bytes().all(|byte| byte.is_ascii_digit())
+            && parts.clock.is_none()
+            && parts.numbers.is_empty()
+        {
             true if matches!(word.len(), 4 | 6) => parts.clock = Some(packed(word)?),
             _ => parts.take(word)?,
         }
@@ -174,9 +177,10 @@ impl Parts {
                 None => self.clock_and_place(word),
             };
         }
-        if let Some(at) = word.find(['T', 't']).filter(|at| {
-            word[..*at].bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && *at >= 8
-        }) {
+        if let Some(at) = word
+            .find(['T', 't'])
+            .filter(|at| word[..*at].bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && *at >= 8)
+        {
             self.take(&word[..at])?;
             let rest = &word[at + 1..];
             let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
@@ -351,7 +355,9 @@ impl Parts {
     fn day(&self, order: Order) -> Result<NaiveDate, Fault> {
         let is_year = |text: &String| text.len() > 2;
         let (year, month, day) = match (self.month, self.numbers.as_slice()) {
-            (Some(month), [a, b]) if is_year(a) || !is_year(b) && order == Order::Year && !self.month_first => {
+            (Some(month), [a, b])
+                if is_year(a) || !is_year(b) && order == Order::Year && !self.month_first =>
+            {
                 (a, Some(month), b)
             }
             (Some(month), [a, b]) => (b, Some(month), a),
@@ -422,8 +428,18 @@ fn half(word: &str) -> Option<bool> {
 
 fn month(word: &str) -> Option<u32> {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-        "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     let lower = word.trim_end_matches('.').to_lowercase();
     let at = MONTHS.iter().position(|month| *month == lower || lower.len() >= 3 && month[..3] == lower)?;
@@ -474,7 +490,9 @@ mod tests {
         assert_eq!(at("2013-07-01 12:30:00.1234567 pm", Order::Month), "2013-07-01 16:30:00.123457");
         assert_eq!(at("2013-07-01 12:00 am", Order::Month), "2013-07-01 04:00:00");
         assert_eq!(at("2013-12-31 24:00", Order::Month), "2014-01-01 05:00:00");
-        for wrong in ["", "x", "2013", "2013-03", "10:00", "2013-03-09 10:00 Nowhere/City", "1 2 3 4", "AA", "N14228"] {
+        for wrong in
+            ["", "x", "2013", "2013-03", "10:00", "2013-03-09 10:00 Nowhere/City", "1 2 3 4", "AA", "N14228"]
+        {
             assert_eq!(at(wrong, Order::Month), "Form", "{wrong}");
         }
         for wrong in ["2013-02-30", "13/13/2013", "2013-03-09 25:00", "2013-03-09 10:60", "31.1.2013"] {

@@ -67,7 +67,10 @@ impl ScalarUDFImpl for AtTimeZone {
                 ColumnarValue::Array(_) => "UTC".to_string(),
             };
             times = arrow::compute::cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-            times = arrow::compute::cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, Some(session.into())))?;
+            times = arrow::compute::cast(
+                &times,
+                &DataType::Timestamp(TimeUnit::Microsecond, Some(session.into())),
+            )?;
         }
         let shown = matches!(times.data_type(), DataType::Timestamp(_, None));
         let micros = DataType::Timestamp(TimeUnit::Microsecond, (!shown).then(|| "UTC".into()));

@@ -4,8 +4,8 @@ use datafusion::sql::sqlparser::ast::*;
 
 use super::parameters::placeholder;
 use super::{Rewriter, catalog, constant, number, sql, text};
-use crate::postgres::meaning::written::{Written, read, time_of_day};
 use crate::postgres::meaning::interval_in_words;
+use crate::postgres::meaning::written::{Written, read, time_of_day};
 
 impl Rewriter<'_> {
     /// `TIMESTAMP '…'`, `TIMESTAMPTZ '…'`, `TIME '…'` and `DATE '…'`.
@@ -78,6 +78,9 @@ impl Rewriter<'_> {
         {
             return Some(changed);
         }
+        if let Some(changed) = written_number(inner, data_type) {
+            return Some(changed);
+        }
         if let Some(changed) = self.cast_of_time(inner, data_type) {
             return Some(changed);
         }
@@ -129,6 +132,41 @@ pub(super) fn is_exact(expr: &Expr) -> bool {
         },
         Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => is_exact(inner),
         _ => false,
+    }
+}
+
+/// `1.50::numeric` and `'1.50'::numeric` with the digits with which they are written.
+fn written_number(inner: &Expr, data_type: &DataType) -> Option<Expr> {
+    let (DataType::Numeric(ExactNumberInfo::None)
+    | DataType::Decimal(ExactNumberInfo::None)
+    | DataType::Dec(ExactNumberInfo::None)) = data_type
+    else {
+        return None;
+    };
+    let written = match inner {
+        Expr::Nested(inner) => return written_number(inner, data_type),
+        Expr::Value(ValueWithSpan { value: Value::Number(written, _), .. }) => written.clone(),
+        inner => constant(inner)?.trim().to_string(),
+    };
+    let digits = written.strip_prefix('-').unwrap_or(&written);
+    let (whole, behind) = digits.split_once('.').unwrap_or((digits, ""));
+    let plain = !whole.is_empty() && whole.bytes().chain(behind.bytes()).all(|byte| byte.is_ascii_digit());
+    let precision = whole.len() + behind.len();
+    (plain && precision <= 38)
+        .then(|| sql(&format!("CAST('{written}' AS NUMERIC({precision}, {}))", behind.len())))
+}
+
+/// Lets a number that is written with a point have the digits with which it is written.
+pub(super) fn write_exactly(expr: &mut Expr) {
+    if !is_exact(expr) {
+        return;
+    }
+    let written = expr.to_string();
+    let digits = written.bytes().filter(u8::is_ascii_digit).count();
+    let scale =
+        written.split_once('.').map_or(0, |(_, behind)| behind.bytes().filter(u8::is_ascii_digit).count());
+    if digits <= 38 && !written.contains('(') {
+        *expr = sql(&format!("CAST('{written}' AS NUMERIC({}, {scale}))", digits.max(1)));
     }
 }
 
@@ -239,10 +277,12 @@ pub(super) fn kind(data_type: &DataType) -> Option<String> {
         DataType::Real | DataType::Float4 | DataType::Float32 => "float4".to_string(),
         DataType::Boolean | DataType::Bool => "bool".to_string(),
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => match info {
-            ExactNumberInfo::None => digits(38, 10),
+            ExactNumberInfo::None => "numeric".to_string(),
             ExactNumberInfo::Precision(precision) => digits(*precision, 0),
             // More digits than the engine has: those behind the point make room for those before it.
-            ExactNumberInfo::PrecisionAndScale(precision, scale) if *precision > 38 => digits(38, (*scale).min(16)),
+            ExactNumberInfo::PrecisionAndScale(precision, scale) if *precision > 38 => {
+                digits(38, (*scale).min(16))
+            }
             ExactNumberInfo::PrecisionAndScale(precision, scale) => digits(*precision, *scale),
         },
         _ => return None,

@@ -21,10 +21,20 @@ pub(super) fn apply(query: &mut Query) {
     laterals(select);
     let tables = tables(&select.from);
     let change = |part: &mut Expr| {
-        if let Expr::Subquery(inner) = part
-            && let Some(changed) = value(inner, &tables)
-        {
-            *part = changed;
+        match part {
+            Expr::Subquery(inner) => {
+                name_bare(inner, &tables);
+                if let Some(changed) = value(inner, &tables) {
+                    *part = changed;
+                }
+            }
+            Expr::Exists { subquery, negated } if reads_functions(subquery) => {
+                name_bare(subquery, &tables);
+                if let Some(changed) = counted(subquery).and_then(|inner| value(&inner, &tables)) {
+                    *part = sql(&format!("({changed} {} 0)", if *negated { "=" } else { ">" }));
+                }
+            }
+            _ => {}
         }
         ControlFlow::<()>::Continue(())
     };
@@ -43,6 +53,63 @@ fn tables(from: &[TableWithJoins]) -> Vec<(Ident, TableFactor)> {
     let joined = from.iter().flat_map(|table| table.joins.iter().map(|join| &join.relation));
     let all = from.iter().map(|table| &table.relation).chain(joined);
     all.filter_map(|table| Some((name_of(table)?, table.clone()))).collect()
+}
+
+/// Whether a query reads nothing but functions.
+fn reads_functions(query: &Query) -> bool {
+    let is_function = |factor: &TableFactor| {
+        matches!(
+            factor,
+            TableFactor::Table { args: Some(_), .. }
+                | TableFactor::UNNEST { .. }
+                | TableFactor::Function { .. }
+        )
+    };
+    match query.body.as_ref() {
+        SetExpr::Select(select) => {
+            let joined = |table: &TableWithJoins| table.joins.iter().all(|join| is_function(&join.relation));
+            !select.from.is_empty()
+                && select.from.iter().all(|table| is_function(&table.relation) && joined(table))
+        }
+        _ => false,
+    }
+}
+
+/// Gives names in the arguments of functions the only table around them, since functions have no columns yet.
+fn name_bare(query: &mut Query, around: &[(Ident, TableFactor)]) {
+    let [(table, _)] = around else { return };
+    if !reads_functions(query) {
+        return;
+    }
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let name = |part: &mut Expr| {
+        if let Expr::Identifier(column) = part {
+            *part = Expr::CompoundIdentifier(vec![table.clone(), column.clone()]);
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let Some(first) = select.from.first_mut() else { return };
+    match &mut first.relation {
+        TableFactor::Table { args: Some(args), .. } => {
+            let _ = visit_expressions_mut(&mut args.args, name);
+        }
+        TableFactor::UNNEST { array_exprs, .. } => {
+            let _ = visit_expressions_mut(array_exprs, name);
+        }
+        TableFactor::Function { args, .. } => {
+            let _ = visit_expressions_mut(args, name);
+        }
+        _ => {}
+    }
+}
+
+/// A query that counts the rows of another.
+fn counted(query: &Query) -> Option<Query> {
+    let mut query = query.clone();
+    (query.order_by, query.limit_clause, query.fetch) = (None, None, None);
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    select.projection = vec![SelectItem::UnnamedExpr(sql("count(*)"))];
+    Some(query)
 }
 
 /// What a subquery asks of one table around it.
@@ -88,6 +155,14 @@ impl Asked {
         .is_break()
     }
 
+    fn is_named_in_table(&self, table: &TableWithJoins) -> bool {
+        visit_expressions(table, |part: &Expr| match self.is_column(part) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+        .is_break()
+    }
+
     /// Whether the engine can do it: the columns stand in equalities of the condition and nowhere else.
     fn is_plain(&self, select: &Select) -> bool {
         let elsewhere = select.projection.iter().any(|item| match item {
@@ -104,9 +179,12 @@ impl Asked {
                 expr => into.push(expr),
             }
         }
+        // What a function makes of them is none of the engine's tables.
+        let made = select.from.iter().any(|table| self.is_named_in_table(table));
         let mut parts = Vec::new();
         select.selection.iter().for_each(|condition| all(condition, &mut parts));
         !elsewhere
+            && !made
             && parts.into_iter().filter(|part| self.is_named_in(part)).all(|part| match part {
                 Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
                     self.is_named_in(left) != self.is_named_in(right)
@@ -125,7 +203,8 @@ impl Asked {
             }
             ControlFlow::Continue(())
         });
-        let columns: Vec<String> = self.columns.iter().map(|column| format!("{}.{column}", self.table)).collect();
+        let columns: Vec<String> =
+            self.columns.iter().map(|column| format!("{}.{column}", self.table)).collect();
         let values = format!("(SELECT DISTINCT {} FROM {}) AS {DIFFERENT}", columns.join(", "), self.factor);
         let SetExpr::Select(select) = query.body.as_mut() else { return None };
         select.from.insert(0, TableWithJoins { relation: relation(&values)?, joins: Vec::new() });
@@ -135,23 +214,31 @@ impl Asked {
     /// The values as columns of their own.
     fn keys(&self) -> Vec<String> {
         (self.columns.iter().enumerate())
-            .map(|(index, column)| format!("{DIFFERENT}.{column} AS pg_k{index}__"))
+            .map(|(index, column)| format!("{} AS pg_k{index}__", key(DIFFERENT, column)))
             .collect()
     }
 
     /// Where a row is found again.
     fn found(&self, of: &str) -> String {
-        let one = |(index, column): (usize, &Ident)| format!("{of}.pg_k{index}__ = {}.{column}", self.table);
+        let one = |(index, column): (usize, &Ident)| {
+            format!("{of}.pg_k{index}__ = {}", key(&self.table.to_string(), column))
+        };
         self.columns.iter().enumerate().map(one).collect::<Vec<_>>().join(" AND ")
     }
 
     fn grouped(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|column| format!("{DIFFERENT}.{column}")).collect();
+        let columns: Vec<String> =
+            self.columns.iter().map(|column| format!("{DIFFERENT}.{column}")).collect();
         columns.join(", ")
     }
 }
 
 const DIFFERENT: &str = "pg_d__";
+
+/// A value by which rows are found again, that of none too.
+fn key(table: &str, column: &Ident) -> String {
+    format!("coalesce('=' || CAST({table}.{column} AS TEXT), '')")
+}
 
 fn is_one(limit: Option<&LimitClause>) -> bool {
     matches!(limit, Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, .. }) if limit.to_string() == "1")
@@ -161,7 +248,9 @@ fn is_one(limit: Option<&LimitClause>) -> bool {
 fn value(query: &Query, around: &[(Ident, TableFactor)]) -> Option<Expr> {
     let asked = asked(query, around)?;
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice() else {
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] =
+        select.projection.as_slice()
+    else {
         return None;
     };
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
@@ -170,7 +259,9 @@ fn value(query: &Query, around: &[(Ident, TableFactor)]) -> Option<Expr> {
         return None;
     }
     let aggregates = is_aggregate(expr);
-    if asked.is_plain(select) && (!limited || aggregates) || limited && !aggregates && !is_one(query.limit_clause.as_ref()) {
+    if asked.is_plain(select) && (!limited || aggregates)
+        || limited && !aggregates && !is_one(query.limit_clause.as_ref())
+    {
         return None;
     }
     let order = query.order_by.as_ref().map(|order| format!(" {order}")).unwrap_or_default();
@@ -199,7 +290,10 @@ fn value(query: &Query, around: &[(Ident, TableFactor)]) -> Option<Expr> {
 
 fn is_aggregate(expr: &Expr) -> bool {
     mentions(expr, &AGGREGATES)
-        || mentions(expr, &["bool_and", "bool_or", "stddev", "variance", "median", "first_value", "last_value"])
+        || mentions(
+            expr,
+            &["bool_and", "bool_or", "stddev", "variance", "median", "first_value", "last_value"],
+        )
 }
 
 /// `LATERAL (SELECT …)` tables that the engine cannot join: they become tables of all different values, joined by those.
@@ -215,7 +309,8 @@ fn laterals(select: &mut Select) {
             0 => &mut select.from[item].relation,
             join => &mut select.from[item].joins[join - 1].relation,
         };
-        let TableFactor::Derived { lateral: lateral @ true, subquery, alias: Some(alias), .. } = factor else {
+        let TableFactor::Derived { lateral: lateral @ true, subquery, alias: Some(alias), .. } = factor
+        else {
             continue;
         };
         let Some((changed, found)) = rows(subquery, &around, &alias.name) else { continue };
@@ -232,7 +327,9 @@ fn laterals(select: &mut Select) {
         }
         let joined = (join > 0).then(|| &mut select.from[item].joins[join - 1].join_operator);
         match joined {
-            Some(JoinOperator::Left(JoinConstraint::On(on)) | JoinOperator::LeftOuter(JoinConstraint::On(on))) => {
+            Some(
+                JoinOperator::Left(JoinConstraint::On(on)) | JoinOperator::LeftOuter(JoinConstraint::On(on)),
+            ) => {
                 *on = sql(&format!("({on}) AND ({found})"));
             }
             _ => {
@@ -264,7 +361,12 @@ fn star_of(table: &Ident) -> SelectItem {
 }
 
 /// Puts the columns of a table in the place of its stars.
-fn spread(projection: &mut Vec<SelectItem>, around: &[(Ident, TableFactor)], table: &Ident, columns: &[Ident]) {
+fn spread(
+    projection: &mut Vec<SelectItem>,
+    around: &[(Ident, TableFactor)],
+    table: &Ident,
+    columns: &[Ident],
+) {
     let own = |column: &Ident| {
         SelectItem::UnnamedExpr(Expr::CompoundIdentifier(vec![table.clone(), column.clone()]))
     };
@@ -325,14 +427,16 @@ fn rows(query: &Query, around: &[(Ident, TableFactor)], alias: &Ident) -> Option
         super::headers::name_columns(select);
         if limited {
             let number = format!("row_number() OVER (PARTITION BY {}{order})", asked.grouped());
-            select.projection.push(SelectItem::ExprWithAlias { expr: sql(&number), alias: Ident::new("pg_n__") });
+            select
+                .projection
+                .push(SelectItem::ExprWithAlias { expr: sql(&number), alias: Ident::new("pg_n__") });
         }
     }
     asked.within(&mut inner)?;
     let keys = asked.keys();
     if let SetExpr::Select(select) = inner.body.as_mut() {
         for key in keys {
-            let (expr, alias) = key.split_once(" AS ")?;
+            let (expr, alias) = key.rsplit_once(" AS ")?;
             select.projection.push(SelectItem::ExprWithAlias { expr: sql(expr), alias: Ident::new(alias) });
         }
     }

@@ -17,6 +17,26 @@ impl Rewriter<'_> {
             FunctionArguments::Subquery(query) if name == "array" => return Some(array_of(query)),
             _ => Vec::new(),
         };
+        const ALIKE: [&str; 8] = [
+            "coalesce",
+            "greatest",
+            "least",
+            "nullif",
+            "json_build_object",
+            "jsonb_build_object",
+            "json_build_array",
+            "jsonb_build_array",
+        ];
+        if ALIKE.contains(&name.as_str())
+            && arguments.iter().any(super::casts::is_exact)
+            && let FunctionArguments::List(list) = &mut function.args
+        {
+            for argument in &mut list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument {
+                    super::casts::write_exactly(expr);
+                }
+            }
+        }
         let argument = |index: usize| arguments.get(index).and_then(constant);
         let context = self.context;
         if function.name.0.iter().all(is_bare) {
@@ -56,7 +76,8 @@ impl Rewriter<'_> {
             },
             "set_config" => {
                 let (name, value) = (argument(0)?, argument(1)?);
-                let local = arguments.get(2).is_some_and(|local| local.to_string().eq_ignore_ascii_case("true"));
+                let local =
+                    arguments.get(2).is_some_and(|local| local.to_string().eq_ignore_ascii_case("true"));
                 self.set.push((name, value.clone(), local));
                 text(&value)
             }
@@ -118,24 +139,17 @@ impl Rewriter<'_> {
                 }
             }
             "to_timestamp" | "to_date" if arguments.len() == 2 => {
-                let pattern = argument(1)?;
-                let mut format = chrono_format(&pattern)?;
-                let mut value = arguments[0].to_string();
-                // What is not said is the first.
-                for (said, missing) in [(["%m", "%b", "%B", "%j"], "%m"), (["%d", "%-d", "%j", "%V"], "%d")] {
-                    if !said.iter().any(|field| format.contains(field)) {
-                        format += &format!(" {missing}");
-                        value += " || ' 01'";
-                    }
-                }
-                sql(&format!("\"{name}\"({value}, '{format}')"))
+                let format = chrono_format(&argument(1)?)?;
+                let kind = if name == "to_date" { "date" } else { "timestamptz" };
+                sql(&format!("pg_to_time({}, '{format}', '{kind}', '{}')", arguments[0], self.zone()))
             }
             "generate_series" if function.name.0.iter().all(is_bare) => {
                 let arguments: Vec<&Expr> = arguments.iter().collect();
-                return (arguments.len() > 1).then(|| sql(&format!("unnest({})", super::relations::series(&arguments))));
+                return (arguments.len() > 1)
+                    .then(|| sql(&format!("unnest({})", super::relations::series(&arguments))));
             }
             "gen_random_uuid" => sql("uuid()"),
-            "array_agg" | "string_agg" => sorted(function)?,
+            "array_agg" | "string_agg" if function.name.0.iter().all(is_bare) => sorted(function)?,
             "round" | "trunc" if arguments.first().is_some_and(super::casts::is_exact) => {
                 let rest: String = arguments[1..].iter().map(|digits| format!(", {digits}")).collect();
                 sql(&format!("pg_{name}(CAST({} AS NUMERIC){rest})", arguments[0]))
@@ -166,7 +180,8 @@ impl Rewriter<'_> {
             }
             _ => return None,
         };
-        let plain = matches!(&function.args, FunctionArguments::List(list) if list.args.len() == arguments.len());
+        let plain =
+            matches!(&function.args, FunctionArguments::List(list) if list.args.len() == arguments.len());
         let all = kept.iter().map(ToString::to_string).chain(shown.iter().map(written));
         plain.then(|| sql(&format!("\"{name}\"({})", all.collect::<Vec<_>>().join(", "))))
     }
@@ -309,7 +324,7 @@ fn formatted(pattern: &str, arguments: &[Expr]) -> Option<Expr> {
 
 /// PostgreSQL's patterns of times in chrono's words; `None` when they are chrono's already, or unknown.
 fn chrono_format(pattern: &str) -> Option<String> {
-    const PATTERNS: [(&str, &str); 33] = [
+    const PATTERNS: [(&str, &str); 34] = [
         ("HH24", "%H"),
         ("HH12", "%I"),
         ("HH", "%I"),
@@ -342,6 +357,7 @@ fn chrono_format(pattern: &str) -> Option<String> {
         ("AM", "%p"),
         ("PM", "%p"),
         ("TZH:TZM", "%:z"),
+        ("TZH", "%#z"),
         ("TZ", "%Z"),
     ];
     if pattern.contains('%') {

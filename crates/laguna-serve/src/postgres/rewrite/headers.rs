@@ -50,6 +50,8 @@ fn in_body(body: &mut SetExpr) -> bool {
 
 fn in_select(select: &mut Select) -> bool {
     let mut seen = Vec::new();
+    // What columns are called, wherever they are from.
+    let mut names: Vec<String> = Vec::new();
     let mut found = false;
     let star =
         |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
@@ -64,7 +66,17 @@ fn in_select(select: &mut Select) -> bool {
         // A column beside a `*` that has it too, and values whose casts the engine leaves out of their names.
         let unnamed = matches!(item, SelectItem::UnnamedExpr(_));
         let twice = unnamed && (starred || nameless > 1 && is_nameless(item));
-        if twice || seen.contains(&text) {
+        let name = match unnamed {
+            true => column_of(&expr),
+            false => Some(text.clone()),
+        };
+        // Of two tables, columns may have one name; a new one may not have that of a column.
+        let renamed = name.as_ref().is_some_and(|name| names.contains(name))
+            && (!unnamed
+                || matches!(expr, Expr::Identifier(_))
+                || seen.contains(name.as_ref().unwrap_or(&text)));
+        names.extend(name);
+        if twice || renamed || seen.contains(&text) {
             *item = SelectItem::ExprWithAlias { expr, alias: twin(&text, index) };
             found = true;
         }
@@ -183,7 +195,9 @@ pub(super) fn stand_apart(query: &mut Query) {
     for (index, item) in select.projection.iter_mut().enumerate() {
         let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
         let computed = order.iter().any(|by| {
-            !matches!(by.expr, Expr::Identifier(_)) && !matches!(by.expr, Expr::Value(_)) && names(&by.expr, alias)
+            !matches!(by.expr, Expr::Identifier(_))
+                && !matches!(by.expr, Expr::Value(_))
+                && names(&by.expr, alias)
         });
         if starred || computed {
             let other = twin(&alias.value, index);

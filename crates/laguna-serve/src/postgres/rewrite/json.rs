@@ -20,7 +20,10 @@ pub(super) fn is_document(expr: &Expr) -> bool {
                 "json_agg",
                 "json_object_agg",
             ];
-            name.starts_with("pg_json") || made.contains(&name.replace("jsonb", "json").as_str())
+            name.starts_with("pg_json")
+                || name.ends_with("_strip_nulls")
+                || name == "jsonb_set"
+                || made.contains(&name.replace("jsonb", "json").as_str())
         }
         _ => false,
     }
@@ -37,6 +40,13 @@ pub(super) fn operator(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option
         BinaryOperator::HashArrow => "pg_json_path",
         BinaryOperator::HashLongArrow => "pg_json_path_text",
         BinaryOperator::Question => "pg_json_has",
+        BinaryOperator::StringConcat
+            if is_document(left) && (is_document(right) || looks_like(right))
+                || is_document(right) && looks_like(left) =>
+        {
+            "pg_jsonb_concat"
+        }
+        BinaryOperator::Minus if is_document(left) && !is_document(right) => "pg_jsonb_without",
         BinaryOperator::QuestionPipe | BinaryOperator::QuestionAnd => {
             let Expr::Array(array) = right else { return None };
             let word = if *op == BinaryOperator::QuestionPipe { " OR " } else { " AND " };

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::*;
 
 use super::headers::{is_same, output_name, twin};
 use super::relations::relation;
-use super::select::{name_of, reads_nothing};
+use super::select::{is_of_columns, name_of, reads_nothing};
 use super::{last_name, sql, unnamed};
 
 /// A table that is made of a row, in the engine's words.
@@ -29,8 +29,19 @@ type Place = (usize, usize);
 
 /// Puts all such tables of a query into the tables that they are made of.
 pub(super) fn apply(query: &mut Query) {
-    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
     if reads_nothing(select) {
+        // Of no rows nothing is made.
+        for table in &mut select.from {
+            let joined = table.joins.iter_mut().map(|join| &mut join.relation);
+            for factor in std::iter::once(&mut table.relation).chain(joined) {
+                if let Some(empty) =
+                    made_of(factor).filter(|_| is_of_columns(factor)).and_then(|made| empty(&made))
+                {
+                    *factor = empty;
+                }
+            }
+        }
         return;
     }
     while one(query).is_some() {}
@@ -57,6 +68,13 @@ pub(super) fn apply(query: &mut Query) {
         }
         ControlFlow::Continue(())
     });
+}
+
+/// A table without rows in the place of one that would be made.
+fn empty(made: &Made) -> Option<TableFactor> {
+    let columns: Vec<String> =
+        made.all().iter().map(|column| format!("CAST(NULL AS INT) AS {column}")).collect();
+    relation(&format!("(SELECT {} WHERE false) AS {}", columns.join(", "), made.alias))
 }
 
 /// Puts one of them there; `None` when there is none left that can be.
@@ -184,7 +202,12 @@ fn made_of(factor: &TableFactor) -> Option<Made> {
 /// A function that stands for a table.
 fn call(function: &str, arguments: &[&Expr], alias: Option<&TableAlias>, numbered: bool) -> Option<Made> {
     let plain = function.replace("jsonb", "json");
-    let shown: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    let mut shown: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    if function.starts_with("jsonb_")
+        && let Some(document) = shown.first_mut()
+    {
+        *document = format!("pg_jsonb({document})");
+    }
     let all = shown.join(", ");
     let flags = |from: usize| if shown.len() > from { "" } else { ", ''" };
     let (lists, fixed): (Vec<(&str, String)>, bool) = match (plain.as_str(), shown.as_slice()) {
@@ -208,10 +231,10 @@ fn call(function: &str, arguments: &[&Expr], alias: Option<&TableAlias>, numbere
         ("regexp_matches", [_, _, ..]) => {
             (vec![("regexp_matches", format!("pg_regexp_matches({all}{})", flags(2)))], false)
         }
-        ("string_to_table", [_, _]) => {
-            (vec![("string_to_table", format!("string_to_array({all})"))], false)
+        ("string_to_table", [_, _]) => (vec![("string_to_table", format!("string_to_array({all})"))], false),
+        ("generate_series", [_, _, ..]) => {
+            (vec![("generate_series", super::relations::series(arguments))], false)
         }
-        ("generate_series", [_, _, ..]) => (vec![("generate_series", super::relations::series(arguments))], false),
         ("generate_subscripts", [list, _]) => {
             let numbers = format!("\"generate_series\"(1, CAST(array_length({list}) AS BIGINT))");
             (vec![("generate_subscripts", numbers)], false)
@@ -229,7 +252,8 @@ fn call(function: &str, arguments: &[&Expr], alias: Option<&TableAlias>, numbere
         _ => Ident::new(default),
     };
     let count = lists.len();
-    let columns = lists.into_iter().enumerate().map(|(index, (default, list))| (column(index, default), list));
+    let columns =
+        lists.into_iter().enumerate().map(|(index, (default, list))| (column(index, default), list));
     let members = match of_record {
         true => given
             .iter()
@@ -237,7 +261,8 @@ fn call(function: &str, arguments: &[&Expr], alias: Option<&TableAlias>, numbere
             .collect::<Option<Vec<_>>>()?,
         false => Vec::new(),
     };
-    let number = numbered.then(|| given.get(count).map_or_else(|| Ident::new("ordinality"), |it| it.name.clone()));
+    let number =
+        numbered.then(|| given.get(count).map_or_else(|| Ident::new("ordinality"), |it| it.name.clone()));
     Some(Made { columns: columns.collect(), alias: name, many: true, number, members })
 }
 
@@ -268,8 +293,12 @@ fn of_query(query: &Query, alias: &TableAlias) -> Option<Made> {
         SetExpr::Values(values) => {
             let width = values.rows.first()?.content.len();
             let column = |index: usize| {
-                let items: Vec<String> =
-                    values.rows.iter().filter_map(|row| row.content.get(index)).map(ToString::to_string).collect();
+                let items: Vec<String> = values
+                    .rows
+                    .iter()
+                    .filter_map(|row| row.content.get(index))
+                    .map(ToString::to_string)
+                    .collect();
                 let name = given(index).unwrap_or_else(|| Ident::new(format!("column{}", index + 1)));
                 (name, format!("make_array({})", items.join(", ")))
             };
@@ -289,7 +318,11 @@ impl Made {
     /// The columns as SQL; `row` makes one value of what a column is made of.
     fn written(&self, row: impl Fn(&String) -> String, name: impl Fn(&Ident) -> Ident) -> Vec<String> {
         match self.members.as_slice() {
-            [] => self.columns.iter().map(|(column, value)| format!("{} AS {}", row(value), name(column))).collect(),
+            [] => self
+                .columns
+                .iter()
+                .map(|(column, value)| format!("{} AS {}", row(value), name(column)))
+                .collect(),
             members => {
                 let documents = self.columns.first().map(|(_, list)| list.as_str()).unwrap_or_default();
                 let member = |(column, data_type): &(Ident, DataType)| {
@@ -316,7 +349,8 @@ impl Made {
 fn derived(table: &TableFactor, name: &Ident, made: &Made, keeps: bool) -> Option<TableFactor> {
     let lengths: Vec<String> =
         made.columns.iter().map(|(_, list)| format!("coalesce(array_length({list}), 0)")).collect();
-    let longest = if lengths.len() > 1 { format!("\"greatest\"({})", lengths.join(", ")) } else { lengths.concat() };
+    let longest =
+        if lengths.len() > 1 { format!("\"greatest\"({})", lengths.join(", ")) } else { lengths.concat() };
     let row = |value: &String| match (made.many, keeps) {
         (false, _) => value.clone(),
         (true, false) => format!("unnest({value})"),
@@ -366,8 +400,7 @@ fn refer(query: &mut Query, made: &Made, host: &Ident) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
     let stars = |item: &SelectItem| match item {
         SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-            name.0.len() == 1
-                && name.0[0].as_ident().is_some_and(|name| is_same(name, &made.alias))
+            name.0.len() == 1 && name.0[0].as_ident().is_some_and(|name| is_same(name, &made.alias))
         }
         _ => false,
     };

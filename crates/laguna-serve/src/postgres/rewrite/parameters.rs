@@ -142,9 +142,8 @@ fn oid_of(data_type: &DataType) -> Option<u32> {
         DataType::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
             oid_of(item).map(types::array_of)
         }
-        other => {
-            catalog::type_oid(&super::written_type(other)).or_else(|| catalog::type_oid(&super::type_name(other)))
-        }
+        other => catalog::type_oid(&super::written_type(other))
+            .or_else(|| catalog::type_oid(&super::type_name(other))),
     }
 }
 

@@ -26,9 +26,19 @@ pub(super) fn called(factor: &mut TableFactor) -> Option<TableFactor> {
             if let Some(of_json) = of_json(&function, args, alias.as_ref()) {
                 return Some(of_json);
             }
+            if series {
+                beside_time(&mut args.args);
+            }
             if ENGINE.contains(&function.as_str()) && args.args.iter().all(is_plain) {
                 if series {
                     interval_step(&mut args.args);
+                    let own = || TableAlias {
+                        explicit: true,
+                        name: Ident::new("generate_series"),
+                        columns: Vec::new(),
+                        at: None,
+                    };
+                    alias.get_or_insert_with(own);
                     name_column(alias);
                 }
                 return None;
@@ -37,7 +47,10 @@ pub(super) fn called(factor: &mut TableFactor) -> Option<TableFactor> {
                 return None;
             }
             let call = match series {
-                true => format!("unnest({})", self::series(&args.args.iter().filter_map(unnamed).collect::<Vec<_>>())),
+                true => format!(
+                    "unnest({})",
+                    self::series(&args.args.iter().filter_map(unnamed).collect::<Vec<_>>())
+                ),
                 false => {
                     let shown: Vec<String> = args.args.iter().map(ToString::to_string).collect();
                     format!("{function}({})", shown.join(", "))
@@ -100,7 +113,14 @@ pub(super) fn series(arguments: &[&Expr]) -> String {
     }
     interval_step(&mut arguments);
     days_as_instants(&mut arguments);
-    // A text beside a time is one.
+    beside_time(&mut arguments);
+    let shown: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    // In quotes it is left as it is.
+    format!("\"generate_series\"({})", shown.join(", "))
+}
+
+/// Makes a text beside a time one.
+fn beside_time(arguments: &mut [FunctionArg]) {
     let of = arguments.iter().find_map(|argument| match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(
             Expr::Cast { data_type, .. } | Expr::TypedString(TypedString { data_type, .. }),
@@ -109,20 +129,18 @@ pub(super) fn series(arguments: &[&Expr]) -> String {
     });
     for argument in arguments.iter_mut().take(2) {
         if let (Some(of), FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) = (&of, argument)
-            && constant(expr).is_some()
-            && !matches!(expr, Expr::Cast { .. })
+            && matches!(expr, Expr::Value(_))
+            && let Some(written) = constant(expr)
         {
-            *expr = sql(&format!("CAST({expr} AS {of})"));
+            *expr = sql(&format!("{of} {}", super::text(&written)));
         }
     }
-    let shown: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-    // In quotes it is left as it is.
-    format!("\"generate_series\"({})", shown.join(", "))
 }
 
 /// A series of numbers with a point, which the engine has none of, as a list.
 fn numbers(arguments: &[FunctionArg]) -> Option<String> {
-    let written: Option<Vec<String>> = arguments.iter().map(|it| unnamed(it).map(ToString::to_string)).collect();
+    let written: Option<Vec<String>> =
+        arguments.iter().map(|it| unnamed(it).map(ToString::to_string)).collect();
     let written = written?;
     let digits = written.iter().map(|it| it.split_once('.').map_or(0, |(_, digits)| digits.len())).max()?;
     let scale = 10f64.powi(digits.try_into().ok()?);
@@ -194,7 +212,8 @@ fn numbered(factor: &TableFactor) -> Option<TableFactor> {
 /// Functions that make rows of the members or items of a document.
 fn of_json(function: &str, args: &TableFunctionArgs, alias: Option<&TableAlias>) -> Option<TableFactor> {
     let plain = function.replace("jsonb", "json");
-    let document = args.args.first().and_then(unnamed)?;
+    let document = args.args.first().and_then(unnamed)?.to_string();
+    let document = if function.starts_with("jsonb_") { format!("pg_jsonb({document})") } else { document };
     let columns: Vec<String> =
         alias.iter().flat_map(|alias| &alias.columns).map(|column| column.name.to_string()).collect();
     let column = |index: usize, name: &str| columns.get(index).cloned().unwrap_or_else(|| name.to_string());
@@ -253,6 +272,12 @@ pub(super) fn is_among(value: &Expr, query: &Query, negated: bool) -> Expr {
 /// `EXISTS (…)` as a value: whether there is more than nothing to count.
 pub(super) fn exists(query: &Query, negated: bool) -> Expr {
     let mut query = query.clone();
+    // One row is enough, whichever it is.
+    if let Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, .. }) = &query.limit_clause
+        && limit.to_string().parse::<u64>().is_ok_and(|limit| limit > 0)
+    {
+        (query.limit_clause, query.order_by) = (None, None);
+    }
     let simple = query.limit_clause.is_none() && query.fetch.is_none() && query.with.is_none();
     let counted = match query.body.as_mut() {
         SetExpr::Select(select)
@@ -268,6 +293,67 @@ pub(super) fn exists(query: &Query, negated: bool) -> Expr {
         _ => format!("SELECT count(*) > 0 FROM ({query}) AS pg_e__"),
     };
     sql(&if negated { format!("(NOT ({counted}))") } else { format!("({counted})") })
+}
+
+/// A query without an order of its own that reads nothing but an ordered one keeps that order, where its columns tell it:
+/// PostgreSQL does, and tools that nest queries show its rows so.
+pub(super) fn keep_order(query: &mut Query) {
+    if query.order_by.is_some() {
+        return;
+    }
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let [
+        TableWithJoins {
+            relation: TableFactor::Derived { subquery, alias: Some(alias), lateral: false, .. },
+            joins,
+        },
+    ] = select.from.as_slice()
+    else {
+        return;
+    };
+    let plain = joins.is_empty()
+        && alias.columns.is_empty()
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    let aggregates = select.projection.iter().any(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            super::select::mentions(expr, &super::select::AGGREGATES)
+        }
+        _ => false,
+    });
+    let (SetExpr::Select(inner), Some(OrderBy { kind: OrderByKind::Expressions(order), .. })) =
+        (subquery.body.as_ref(), &subquery.order_by)
+    else {
+        return;
+    };
+    if !plain || aggregates {
+        return;
+    }
+    // The column of the inner query that a key is.
+    let column = |expr: &Expr| {
+        inner.projection.iter().enumerate().find_map(|(index, item)| {
+            let name = super::headers::output_name(item)?;
+            let own = match item {
+                SelectItem::UnnamedExpr(own) | SelectItem::ExprWithAlias { expr: own, .. } => own,
+                _ => return None,
+            };
+            let named = matches!(expr, Expr::Identifier(ident) if super::headers::is_same(ident, &name));
+            let counted = expr.to_string() == (index + 1).to_string();
+            (named || counted || own == expr).then_some(name)
+        })
+    };
+    let keys: Option<Vec<OrderByExpr>> = order
+        .iter()
+        .map(|by| {
+            let name = column(&by.expr)?;
+            let expr = Expr::CompoundIdentifier(vec![alias.name.clone(), name]);
+            Some(OrderByExpr { expr, options: by.options.clone(), with_fill: None })
+        })
+        .collect();
+    if let Some(keys) = keys {
+        query.order_by = Some(OrderBy { kind: OrderByKind::Expressions(keys), interpolate: None });
+    }
 }
 
 /// `FETCH FIRST n ROWS ONLY` as `LIMIT n`.

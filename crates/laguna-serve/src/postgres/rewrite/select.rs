@@ -39,7 +39,8 @@ pub(super) fn mentions(expr: &Expr, names: &[&str]) -> bool {
     .is_break()
 }
 
-pub(super) const AGGREGATES: [&str; 8] = ["count", "sum", "min", "max", "avg", "array_agg", "string_agg", "json_agg"];
+pub(super) const AGGREGATES: [&str; 8] =
+    ["count", "sum", "min", "max", "avg", "array_agg", "string_agg", "json_agg"];
 
 /// `ARRAY(SELECT …)`.
 pub(super) fn array_of(query: &Query) -> Expr {
@@ -52,8 +53,10 @@ pub(super) fn array_of(query: &Query) -> Expr {
     }
     // A list item by item is the list.
     if select.from.is_empty()
-        && let [SelectItem::UnnamedExpr(Expr::Function(call)) | SelectItem::ExprWithAlias { expr: Expr::Function(call), .. }] =
-            select.projection.as_slice()
+        && let [
+            SelectItem::UnnamedExpr(Expr::Function(call))
+            | SelectItem::ExprWithAlias { expr: Expr::Function(call), .. },
+        ] = select.projection.as_slice()
         && let Some(list) = super::lateral::list_of(call)
     {
         return list;
@@ -81,7 +84,7 @@ pub(super) fn array_of(query: &Query) -> Expr {
 }
 
 /// Whether it is a function of columns of tables around it.
-fn is_of_columns(factor: &TableFactor) -> bool {
+pub(super) fn is_of_columns(factor: &TableFactor) -> bool {
     let mut found = false;
     let of = |expr: &Expr, found: &mut bool| {
         *found |= visit_expressions(expr, |part: &Expr| match part {
@@ -190,6 +193,61 @@ pub(super) fn only_table(select: &Select) -> Option<Ident> {
         [table] if table.joins.is_empty() => name_of(&table.relation),
         _ => None,
     }
+}
+
+/// The values of a list that is written out, where there are few enough to be compared one by one: each is fitted to the type
+/// of the other side.
+pub(super) fn one_by_one(list: &Expr) -> Option<Vec<Expr>> {
+    const MOST: usize = 100;
+    let items = match list {
+        Expr::Nested(inner) => return one_by_one(inner),
+        Expr::Array(array) => array.elem.clone(),
+        Expr::Value(_) => super::list_items(&super::constant(list)?)?.iter().map(|item| sql(item)).collect(),
+        Expr::Cast { expr, data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(of, _)), .. } => {
+            let items = super::list_items(&super::constant(expr)?)?;
+            items.iter().map(|item| sql(&format!("CAST({item} AS {of})"))).collect()
+        }
+        _ => return None,
+    };
+    let flat = items.iter().all(|item| !matches!(item, Expr::Array(_)));
+    (items.len() <= MOST && flat).then_some(items)
+}
+
+/// A value compared with all of some.
+pub(super) fn compared(value: &Expr, op: &BinaryOperator, items: &[Expr], word: &str, none: &str) -> Expr {
+    if items.is_empty() {
+        return sql(none);
+    }
+    let all: Vec<String> = items.iter().map(|item| format!("{value} {op} {item}")).collect();
+    sql(&format!("({})", all.join(&format!(" {word} "))))
+}
+
+/// `(a, b) op (c, d)`, value by value.
+pub(super) fn rows(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    let (Expr::Tuple(left), Expr::Tuple(right)) = (left, right) else { return None };
+    if left.len() != right.len() || left.is_empty() {
+        return None;
+    }
+    let pairs = || left.iter().zip(right);
+    let each = |op: &str, word: &str| {
+        let all: Vec<String> = pairs().map(|(one, other)| format!("{one} {op} {other}")).collect();
+        sql(&format!("({})", all.join(word)))
+    };
+    let strict = match op {
+        BinaryOperator::Eq => return Some(each("=", " AND ")),
+        BinaryOperator::NotEq => return Some(each("<>", " OR ")),
+        BinaryOperator::Lt | BinaryOperator::LtEq => "<",
+        BinaryOperator::Gt | BinaryOperator::GtEq => ">",
+        _ => return None,
+    };
+    // The first pair that differs decides.
+    let (mut pairs, mut written) = (pairs().rev(), String::new());
+    let (one, other) = pairs.next()?;
+    written += &format!("{one} {op} {other}");
+    for (one, other) in pairs {
+        written = format!("{one} {strict} {other} OR ({one} = {other} AND ({written}))");
+    }
+    Some(sql(&format!("({written})")))
 }
 
 /// `value op ANY (query)`.

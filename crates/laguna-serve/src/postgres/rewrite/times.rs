@@ -27,8 +27,10 @@ impl Rewriter<'_> {
     /// `CAST(inner AS …)` of what is not written out to what the type of `inner` decides about; `None` where the engine means
     /// the same.
     pub(super) fn cast_of_time(&self, inner: &Expr, data_type: &DataType) -> Option<Expr> {
-        let written = matches!(inner, Expr::Value(_)) || constant(inner).is_some();
-        if written || super::parameters::placeholder(inner).is_some() {
+        let placeholder = super::parameters::placeholder(inner).is_some();
+        let written = matches!(inner, Expr::Value(_)) && !placeholder || constant(inner).is_some();
+        let open = placeholder && !self.context.bound;
+        if written || open {
             let kind = super::casts::kind(data_type)?;
             return (kind == "timestamptz").then(|| self.instant(&inner.to_string()));
         }
@@ -59,6 +61,7 @@ impl Rewriter<'_> {
                 [],
             ) => self.instant("\"now\"()"),
             ("pg_postmaster_start_time" | "pg_conf_load_time", []) => self.instant("\"now\"()"),
+            ("localtime", _) => self.pg_cast(format!("pg_local({})", self.instant("\"now\"()")), "time"),
             ("localtimestamp", _) => sql(&format!("pg_local({})", self.instant("\"now\"()"))),
             ("date_part", [field, time]) => {
                 let extracted = self.extract(&constant(field)?, time)?;

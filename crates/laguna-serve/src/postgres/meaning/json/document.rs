@@ -193,6 +193,102 @@ pub(super) fn contains(all: &Value, part: &Value, top: bool) -> bool {
     }
 }
 
+/// Members or items, put together again.
+fn made<'a>(parts: impl Iterator<Item = (Option<&'a str>, String)>, object: bool) -> String {
+    let parts: Vec<String> = parts
+        .map(|(key, value)| match key {
+            Some(key) => format!("{key}: {value}"),
+            None => value,
+        })
+        .collect();
+    let parts = parts.join(", ");
+    if object { format!("{{{parts}}}") } else { format!("[{parts}]") }
+}
+
+/// `||`: objects have the members of both, everything else becomes one array.
+pub(super) fn joined(one: &str, other: &str) -> String {
+    let both_objects = one.starts_with('{') && other.starts_with('{');
+    let parts = |text: &'_ str| -> Vec<(Option<String>, String)> {
+        match text.starts_with('[') || both_objects {
+            true => items(text)
+                .into_iter()
+                .map(|(key, value)| (key.map(str::to_string), value.to_string()))
+                .collect(),
+            false => vec![(None, text.to_string())],
+        }
+    };
+    let all: Vec<_> = parts(one).into_iter().chain(parts(other)).collect();
+    made(all.iter().map(|(key, value)| (key.as_deref(), value.clone())), both_objects)
+}
+
+/// An object without a member, an array without items that are this string.
+pub(super) fn without(text: &str, name: &str) -> String {
+    let is_it = |part: &str| part.starts_with('"') && plain(part).is_some_and(|part| part == name);
+    match text.as_bytes().first() {
+        Some(b'{' | b'[') => {
+            let kept = items(text).into_iter().filter(|(key, value)| !is_it(key.unwrap_or(value)));
+            made(kept.map(|(key, value)| (key, value.to_string())), text.starts_with('{'))
+        }
+        _ => text.to_string(),
+    }
+}
+
+/// An array without an item; negative counts from the end.
+pub(super) fn without_index(text: &str, index: i64) -> String {
+    if !text.starts_with('[') {
+        return text.to_string();
+    }
+    let all = items(text);
+    let index = if index < 0 { index + all.len() as i64 } else { index };
+    let kept = all.into_iter().enumerate().filter(|(at, _)| *at as i64 != index);
+    made(kept.map(|(_, (key, value))| (key, value.to_string())), false)
+}
+
+/// A document whose objects have no members that are null.
+pub(super) fn without_nulls(text: &str) -> String {
+    match text.as_bytes().first() {
+        Some(b'{' | b'[') => {
+            let object = text.starts_with('{');
+            let kept = items(text).into_iter().filter(|(_, value)| !object || *value != "null");
+            made(kept.map(|(key, value)| (key, without_nulls(value))), object)
+        }
+        _ => text.to_string(),
+    }
+}
+
+/// A document with another value where a path leads; the last step may be a new one.
+pub(super) fn with(text: &str, path: &[Step], value: &str) -> String {
+    let Some((step, rest)) = path.split_first() else { return value.to_string() };
+    let object = text.starts_with('{');
+    if !object && !text.starts_with('[') {
+        return text.to_string();
+    }
+    let all = items(text);
+    let name = match step {
+        Step::Key(name) | Step::Either(name) => name.clone(),
+        Step::Index(index) => index.to_string(),
+    };
+    let at = match object {
+        true => all.iter().rposition(|(key, _)| key.and_then(plain).is_some_and(|key| key == name)),
+        false => name.parse::<i64>().ok().and_then(|index| {
+            let index = if index < 0 { index + all.len() as i64 } else { index };
+            usize::try_from(index).ok().filter(|index| *index < all.len())
+        }),
+    };
+    let key = quoted(&name);
+    let mut parts: Vec<(Option<&str>, String)> = all
+        .into_iter()
+        .enumerate()
+        .map(|(index, (key, old))| {
+            (key, if Some(index) == at { with(old, rest, value) } else { old.to_string() })
+        })
+        .collect();
+    if at.is_none() && rest.is_empty() {
+        parts.push((object.then_some(key.as_str()), value.to_string()));
+    }
+    made(parts.into_iter(), object)
+}
+
 /// A document in lines, indented by four.
 pub(super) fn pretty(value: &Value) -> String {
     let mut out = Vec::new();
@@ -230,6 +326,20 @@ mod tests {
         );
         assert_eq!(normal(" 2.50 ").unwrap(), "2.50");
         assert!(normal("{").is_none());
+    }
+
+    #[test]
+    fn documents_are_changed() {
+        let path = |words: &[&str]| words.iter().map(|word| Step::either(word)).collect::<Vec<_>>();
+        assert_eq!(joined(r#"{"a": 1}"#, r#"{"b": 2.50}"#), r#"{"a": 1, "b": 2.50}"#);
+        assert_eq!(joined("[1]", r#"{"b": 2}"#), r#"[1, {"b": 2}]"#);
+        assert_eq!(without(r#"{"a": 1, "b": 2}"#, "a"), r#"{"b": 2}"#);
+        assert_eq!(without(r#"["a", "b"]"#, "a"), r#"["b"]"#);
+        assert_eq!(without_index("[1, 2, 3]", -1), "[1, 2]");
+        assert_eq!(without_nulls(r#"{"a": null, "b": [null, {"c": null}]}"#), r#"{"b": [null, {}]}"#);
+        assert_eq!(with(r#"{"a": {"b": [1, 2]}}"#, &path(&["a", "b", "1"]), "9"), r#"{"a": {"b": [1, 9]}}"#);
+        assert_eq!(with(r#"{"a": 1}"#, &path(&["c"]), "2"), r#"{"a": 1, "c": 2}"#);
+        assert_eq!(with(r#"{"a": 1}"#, &path(&["x", "y"]), "2"), r#"{"a": 1}"#);
     }
 
     #[test]
