@@ -24,7 +24,8 @@ const OF_PLANS: [(&str, &str); 15] = [
 ];
 
 /// The same of statements that fail while they run.
-const OF_RUNS: [(&str, &str); 16] = [
+const OF_RUNS: [(&str, &str); 17] = [
+    ("mb at once", "54000"),
     ("more than one row", "21000"),
     ("square root of a negative", "2201F"),
     ("logarithm of", "2201E"),

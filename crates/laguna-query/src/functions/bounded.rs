@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
-use datafusion::common::{Result, resources_err};
+use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
@@ -148,7 +148,7 @@ impl ScalarUDFImpl for Bounded {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let bytes = (self.estimate)(&arrays);
         if bytes > MOST {
-            return resources_err!(
+            return exec_err!(
                 "{}() would make {} MB at once, and {} MB is the most",
                 self.name(),
                 bytes >> 20,

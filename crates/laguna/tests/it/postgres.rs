@@ -169,6 +169,32 @@ fn what_is_found_along_the_search_path_is_kept_and_the_catalog_is_not() {
 }
 
 #[test]
+fn what_a_transaction_sets_for_itself_ends_with_it() {
+    let served = serve(orders(""));
+    let statements = "BEGIN;\nSET LOCAL TimeZone = 'Asia/Tokyo';\nSELECT timestamptz '2013-01-01 00:00Z';\nCOMMIT;\nSHOW TimeZone;\n\
+        BEGIN;\nSET LOCAL statement_timeout = '5s';\nSET statement_timeout = '7s';\nCOMMIT;\nSHOW statement_timeout;\n\
+        BEGIN;\nSET search_path = raw;\nROLLBACK;\nSHOW search_path;\n\
+        PREPARE p (int, date) AS SELECT $1 * 2, $2 + 1;\nEXECUTE p (1 + 2, date '2013-01-30' + 1);\n";
+    let Some((out, err)) = psql(&served, "user=ana", statements) else { return };
+    let path = "enhanced, sanitized, latest, raw, system";
+    assert_eq!(out, format!("2013-01-01 09:00:00+09\nUTC\n7s\n{path}\n6|2013-02-01\n"), "{err}");
+}
+
+#[test]
+fn what_computes_without_an_end_is_stopped() {
+    let served = serve(orders("serve: {concurrency: 1}\n"));
+    // It finds nothing, so that nothing but its condition can be asked whether to go on.
+    let series = "generate_series(1, 2000000)";
+    let join = format!("SELECT count(*) FROM {series} a, {series} b WHERE a % 7 > b % 5 + 9;\n");
+    let statements = format!(
+        "SET statement_timeout = 300;\n{join}SELECT count(*) FROM orders;\nSELECT length(repeat(customer, 2000000000)) FROM orders;\n"
+    );
+    let Some((out, err)) = psql(&served, "user=ana", &statements) else { return };
+    assert_eq!(out, "3\n", "{err}");
+    assert!(err.contains("ran longer than 0.3 s") && err.contains("MB at once"), "{err}");
+}
+
+#[test]
 fn cursors_at_rest_keep_nobody_waiting() {
     let served = serve(orders("serve: {concurrency: 1}\n"));
     let mut idle = Vec::new();

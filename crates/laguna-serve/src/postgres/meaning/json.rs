@@ -20,6 +20,7 @@ use document::{Step, checked, contains, find, has, items, normal, plain, pretty,
 
 use crate::postgres::types::{JSON, JSONB, MARK};
 
+mod changes;
 mod document;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -204,7 +205,7 @@ impl ScalarUDFImpl for Documents {
             | Kind::ToJson
             | Kind::OfList
             | Kind::OfLists => self.build(&arrays, &args.arg_fields, rows),
-            Kind::Members => members(&arrays).map(ColumnarValue::Array),
+            Kind::Members => changes::members(&arrays).map(ColumnarValue::Array),
             Kind::Concat | Kind::Without | Kind::StripNulls | Kind::Set => self.change(&arrays, rows),
             _ => self.read(&arrays, rows),
         }
@@ -261,28 +262,6 @@ impl Written {
     fn of(&self, row: usize) -> &str {
         if self.0.is_null(row) { "null" } else { self.0.value(row) }
     }
-}
-
-/// A member of each document of a list, as text.
-fn members(arrays: &[ArrayRef]) -> Result<ArrayRef> {
-    let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
-    let lists = cast(&arrays[0], &texts)?;
-    let lists = lists.as_list::<i32>();
-    let keys = cast(&arrays[1], &DataType::Utf8)?;
-    let keys = keys.as_string::<i32>();
-    let mut out = ListBuilder::new(StringBuilder::new());
-    for (row, list) in lists.iter().enumerate() {
-        let Some(list) = list.filter(|_| !keys.is_null(row)) else {
-            out.append(false);
-            continue;
-        };
-        let step = Step::Key(keys.value(row).to_string());
-        for document in list.as_string::<i32>().iter() {
-            out.values().append_option(document.and_then(|document| find(document, &step)).and_then(plain));
-        }
-        out.append(true);
-    }
-    Ok(Arc::new(out.finish()))
 }
 
 impl Documents {
@@ -389,44 +368,6 @@ impl Documents {
                     finish(Some(text));
                 }
             }
-        }
-        Ok(ColumnarValue::Array(Arc::new(out.finish())))
-    }
-
-    /// Documents that are made of others.
-    fn change(&self, arrays: &[ArrayRef], rows: usize) -> Result<ColumnarValue> {
-        let texts: Vec<ArrayRef> =
-            arrays.iter().map(|array| Ok(cast(array, &DataType::Utf8)?)).collect::<Result<_>>()?;
-        let of = |argument: usize, row: usize| {
-            let texts = texts[argument].as_string::<i32>();
-            (!texts.is_null(row)).then(|| texts.value(row))
-        };
-        let mut out = StringBuilder::new();
-        for row in 0..rows {
-            let Some(document) = of(0, row) else {
-                out.append_null();
-                continue;
-            };
-            let document = checked(document)?;
-            let changed = match self.kind {
-                Kind::StripNulls => Some(document::without_nulls(document)),
-                Kind::Concat => match of(1, row) {
-                    Some(other) => Some(document::joined(document, checked(other)?)),
-                    None => None,
-                },
-                Kind::Set => match (self.steps(&arrays[1..2], row)?, of(2, row)) {
-                    (Some(path), Some(value)) => Some(document::with(document, &path, checked(value)?)),
-                    _ => None,
-                },
-                _ if arrays[1].data_type().is_integer() => of(1, row)
-                    .and_then(|index| index.parse().ok())
-                    .map(|index| document::without_index(document, index)),
-                _ => of(1, row).map(|key| document::without(document, key)),
-            };
-            out.append_option(match self.binary {
-                true => changed.and_then(|text| normal(&text)),
-                false => changed,
-            });
         }
         Ok(ColumnarValue::Array(Arc::new(out.finish())))
     }

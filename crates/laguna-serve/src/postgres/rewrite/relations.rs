@@ -348,7 +348,7 @@ pub(super) fn keep_order(query: &mut Query) {
         .map(|by| {
             let name = column(&by.expr)?;
             let expr = Expr::CompoundIdentifier(vec![alias.name.clone(), name]);
-            Some(OrderByExpr { expr, options: by.options.clone(), with_fill: None })
+            Some(OrderByExpr { expr, options: by.options, with_fill: None })
         })
         .collect();
     if let Some(keys) = keys {
