@@ -316,9 +316,14 @@ pub(super) fn keep_order(query: &mut Query) {
         && select.distinct.is_none()
         && select.having.is_none()
         && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
-    let aggregates = select.projection.iter().any(|item| match item {
+    // A function may be an aggregate, whose rows have no such columns.
+    let calls = select.projection.iter().any(|item| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-            super::select::mentions(expr, &super::select::AGGREGATES)
+            let call = |part: &Expr| match part {
+                Expr::Function(_) | Expr::Subquery(_) => std::ops::ControlFlow::Break(()),
+                _ => std::ops::ControlFlow::Continue(()),
+            };
+            visit_expressions(expr, call).is_break()
         }
         _ => false,
     });
@@ -327,7 +332,7 @@ pub(super) fn keep_order(query: &mut Query) {
     else {
         return;
     };
-    if !plain || aggregates {
+    if !plain || calls {
         return;
     }
     // The column of the inner query that a key is.
