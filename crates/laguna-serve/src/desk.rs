@@ -174,9 +174,10 @@ struct Work(Option<Runtime>);
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // Waiting for threads inside another runtime is not allowed.
+        // Waiting for threads inside another runtime is not allowed, and letting go of them while they end is a fault in glibc
+        // (see `laguna::main`): a thread of its own waits.
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+            std::thread::spawn(move || drop(runtime));
         }
     }
 }

@@ -45,7 +45,9 @@ pub fn main() -> ExitCode {
                 Err(died) => Err(Error::internal("the command died").caused_by(died)),
             }
         });
-        runtime.shutdown_background();
+        // The process ends, and its threads with it. Letting go of them while they end can read memory that is no longer there
+        // (glibc's bug 19951: `pthread_detach` looks at a thread that has just ended), which once killed a command at its end.
+        std::mem::forget(runtime);
         outcome
     });
     match outcome {

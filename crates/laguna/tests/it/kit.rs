@@ -121,8 +121,11 @@ fn finish(mut command: Command) -> Output {
 }
 
 fn output(output: std::process::Output) -> Output {
+    let Some(code) = output.status.code() else {
+        panic!("laguna died: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    };
     Output {
-        code: output.status.code().unwrap_or(-1),
+        code,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }

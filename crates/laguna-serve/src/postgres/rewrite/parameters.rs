@@ -137,6 +137,9 @@ fn items(list: &ScalarValue) -> Items {
 fn oid_of(data_type: &DataType) -> Option<u32> {
     match data_type {
         DataType::Uuid => Some(2950),
+        // The name of something in the catalog, which is looked up before the statement runs.
+        DataType::Regclass => Some(types::TEXT),
+        DataType::Custom(name, _) if last_name(name).starts_with("reg") => Some(types::TEXT),
         DataType::JSON => Some(types::JSON),
         DataType::JSONB => Some(types::JSONB),
         DataType::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
