@@ -9,11 +9,13 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use laguna_base::{Error, Instant, Result};
 use laguna_store::Lake;
 
 use crate::catalog::{CATALOG, LOCAL};
+use crate::nulled::NothingConstant;
 use crate::{Access, Session, Surroundings, Tables, functions, translate};
 
 /// Share of the machine's memory that statements may use together, when nothing is said.
@@ -56,10 +58,13 @@ impl Engine {
         let url = laguna_store::scan::object_store_url();
         runtime.register_object_store(url.as_ref(), lake.objects().clone());
         let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        let mut rules = PhysicalOptimizer::default().rules;
+        rules.insert(0, Arc::new(NothingConstant));
         let mut state = SessionStateBuilder::new()
             .with_config(config(options.parallel.unwrap_or(cores).max(1)))
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_physical_optimizer_rules(rules)
             .build();
         functions::register(&mut state).map_err(translate)?;
         Ok(Engine { lake, base: Arc::new(state), zone: Tz::UTC })

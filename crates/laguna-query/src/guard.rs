@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use laguna_base::{Error, Result};
 
 use crate::errors::{LABEL, read_only, translate};
+use crate::using;
 
 /// Nesting that a statement may have.
 const DEPTH: usize = 128;
@@ -25,7 +26,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| at_end(translate(error), sql))?;
-    let statement = statements.pop_front().ok_or_else(|| {
+    let mut statement = statements.pop_front().ok_or_else(|| {
         Error::project("there is no statement in the text").sqlstate("42601").hint("write a SELECT")
     })?;
     if !statements.is_empty() {
@@ -34,6 +35,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
             .hint("put several into a file and use `laguna query -f FILE`"));
     }
     check(&statement)?;
+    using::merge(&mut statement)?;
     Ok(statement)
 }
 

@@ -14,9 +14,11 @@ mod functions;
 mod guard;
 mod lake_tables;
 mod lineage;
+mod nulled;
 mod repeat;
 mod stop;
 mod system;
+mod using;
 mod zones;
 
 pub mod errors;

@@ -82,6 +82,8 @@ pub struct Surroundings {
     pub search_path: Vec<String>,
     /// Whose clocks and calendar instants follow: where a day begins, which hour it is.
     pub zone: Tz,
+    /// Who asks, as the lists show.
+    pub user: String,
 }
 
 impl Surroundings {
@@ -143,6 +145,11 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Who asks.
+    pub fn user(&self) -> &str {
+        self.names.around.as_ref().map_or("", |around| &around.user)
+    }
+
     /// The tables of one tier, and which of them are views.
     pub async fn tables(&self, tier: Tier) -> EngineResult<Vec<(TableName, bool)>> {
         self.of(tier).await.map_err(crate::errors::external)

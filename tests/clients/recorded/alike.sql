@@ -1,5 +1,43 @@
 -- One statement a line, which Laguna and PostgreSQL 15 answer alike.
 -- zones UTC
+select case a.origin when 'JFK' then 'j' else a.origin end as origin, count(*) from flights a group by a.origin order by a.origin
+select case a.origin when 'JFK' then 'j' else a.origin end as origin, count(*) from flights a group by a.origin order by 2
+select upper(a.origin) as origin, count(*) from flights a left join airports p on p.faa=a.origin group by p.name, a.origin order by a.origin
+select upper(a.origin) as origin, p.name, count(*) from flights a left join airports p on p.faa=a.origin group by p.name, a.origin order by a.origin desc, p.name
+select a.origin as x, upper(a.origin) as origin from flights a group by a.origin order by a.origin desc
+select distinct on (origin) origin, (select name from airlines a where a.carrier=f.carrier) from flights f order by origin, carrier
+select coalesce(a.dest,'x') as dest, sum(a.distance) from flights a group by a.dest having sum(a.distance) > 1000000 order by a.dest limit 5
+select date_trunc('month', a.time_hour) as time_hour, count(*) from flights a group by date_trunc('month', a.time_hour) order by date_trunc('month', a.time_hour)
+select a.carrier, case a.carrier when 'AA' then 1 end as n from flights a group by a.carrier order by a.carrier
+select 'ZZ' as carrier, count(*) from flights a group by a.carrier order by a.carrier, count(*)
+select z.faa, count(*) from airlines a left join (select 'AA' faa) z on a.carrier=z.faa group by z.faa order by 2
+select a.carrier, z.faa from airlines a left join (select 'AA' faa) z on a.carrier=z.faa order by z.faa, a.carrier limit 3
+select a.carrier, z.flag from airlines a left join (select carrier, 'x' flag from airlines where carrier > 'D') z on a.carrier=z.carrier order by z.flag, a.carrier limit 3
+select z.flag, count(*), min(a.carrier) from airlines a left join (select carrier, 'x' flag from airlines where carrier > 'D') z on a.carrier=z.carrier group by z.flag order by 2
+select z.flag, a.carrier, count(*) from airlines a left join (select carrier, 'x' flag from airlines where carrier > 'D' order by carrier) z on a.carrier=z.carrier group by z.flag, a.carrier order by 1,2
+select a.carrier, rank() over (order by z.flag) from airlines a left join (select carrier, 'x' flag from airlines where carrier > 'D') z on a.carrier=z.carrier order by 1
+select a.carrier, z.carrier from airlines a full join (select carrier, name from airlines where carrier = 'AA') z on a.carrier=z.carrier order by z.carrier, a.carrier limit 3
+select a.carrier, row_number() over (partition by z.flag order by a.carrier) from airlines a left join (select carrier, 'x' flag from airlines where carrier > 'D') z on a.carrier=z.carrier order by 1
+select distinct z.flag from airlines a left join (select carrier, 'x' flag from airlines where carrier > 'D') z on a.carrier=z.carrier
+select carrier from airlines a full join (select 'ZZ' carrier) z using (carrier) order by carrier desc limit 2
+select carrier, count(*) from airlines a full join (select 'ZZ' carrier) z using (carrier) group by carrier order by carrier desc limit 2
+select carrier, name from airlines a right join (select 'ZZ' carrier union select 'AA') z using (carrier) order by carrier
+select carrier from airlines a right join (select 'ZZ' carrier union select 'AA') z using (carrier) where carrier = 'ZZ'
+select * from (select carrier, name as x from airlines) a right join (select 'ZZ' carrier union select 'AA') z using (carrier) order by carrier
+select * from (select carrier, name as x from airlines) a full join (select 'ZZ' carrier union select 'AA') z using (carrier) order by carrier desc limit 2
+select upper(carrier) u, coalesce(x,'none') from (select carrier, name as x from airlines) a full join (select 'ZZ' carrier) z using (carrier) order by 1 desc limit 2
+select a.carrier, z.carrier from (select carrier, name as x from airlines) a full join (select 'ZZ' carrier) z using (carrier) order by 2,1 limit 2
+select carrier from (select carrier from airlines) a full join (select 'ZZ' carrier) b using (carrier) full join (select 'YY' carrier) c using (carrier) order by carrier desc limit 3
+select f.carrier, (select name from airlines a where a.carrier=f.carrier) from flights f group by f.carrier order by (select name from airlines a where a.carrier=f.carrier)
+select f.carrier from flights f group by f.carrier order by (select count(*) from airlines a where a.carrier>f.carrier), 1
+select f.flight from flights f join airlines a on a.carrier=f.carrier and a.name = (select max(name) from airlines x where x.carrier=f.carrier) where f.day=1 and f.month=1 order by 1 limit 3
+select split_part('a,b,c', ',', -1), left('hello', -2), right('hello', 2), repeat('ab', 3), translate('12345','143','ax'), overlay('Txxxxas' placing 'hom' from 2 for 4)
+select exists(select 1 from airlines where carrier='AA'), not exists(select 1 from airlines where carrier='ZZ')
+select cast('12' as integer) + 1, '1.5'::float8 * 2, 't'::boolean, 'yes'::bool, 1::bool, '2013-01-01'::date::timestamp, 3.7::int, '{1,2}'::int[]
+select 'x' in (select carrier from airlines where carrier = upper('aa')) a, carrier in (select f.carrier from flights f where f.dest='HNL') b from airlines order by carrier
+select a.carrier, case when 'LAX' in (select f.dest from flights f where f.carrier=a.carrier) then 1 else 0 end from airlines a order by 1
+select a.carrier, 'LAX' not in (select f.dest from flights f where f.carrier=a.carrier and f.month=1) from airlines a order by 1
+select a.carrier, 'LAX' in (select f.dest from flights f where f.carrier=a.carrier) from airlines a order by 1 limit 2
 select sum(dep_delay)/count(*) from flights
 select s/c as r from (select sum(distance) s, count(*) c from flights) q
 select sum(distance), pg_typeof(sum(distance)) from flights

@@ -301,6 +301,7 @@ impl Connection {
             world: self.shared.world.clone(),
             search_path: self.variables.path(),
             zone: self.variables.zone(),
+            user: self.caller.user.clone(),
         })
     }
 

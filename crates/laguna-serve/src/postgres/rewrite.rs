@@ -12,6 +12,7 @@ use super::meaning::written::is_unusual;
 use super::variables::Variables;
 
 mod casts;
+mod catalogs;
 mod correlated;
 mod function;
 mod headers;
@@ -19,6 +20,7 @@ mod json;
 mod lateral;
 mod ordered;
 mod parameters;
+mod placed;
 mod relations;
 mod select;
 mod times;
@@ -167,6 +169,9 @@ impl VisitorMut for Rewriter<'_> {
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             headers::name_all(&mut cte.query);
         }
+        catalogs::apply(query);
+        placed::apply(query);
+        headers::stand_apart_within(query);
         relations::keep_order(query);
         headers::own_columns(query);
         lateral::apply(query);
@@ -183,6 +188,11 @@ impl VisitorMut for Rewriter<'_> {
                 let _: ControlFlow<()> = visit_expressions_mut(expr, |part: &mut Expr| {
                     match part {
                         Expr::Exists { subquery, negated } => *part = relations::exists(subquery, *negated),
+                        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+                            if let Some(query) = subquery_of(right) {
+                                *part = relations::is_among(left, query, false);
+                            }
+                        }
                         Expr::InSubquery { expr, subquery, negated } => {
                             *part = relations::is_among(expr, subquery, *negated);
                         }
@@ -234,7 +244,7 @@ impl VisitorMut for Rewriter<'_> {
             headers::name_all(subquery);
         }
         let of_catalog = matches!(factor, TableFactor::Table { name, args: Some(_), .. }
-            if ["pg_show_all_settings", "pg_get_keywords"].contains(&last_name(name).as_str()));
+            if ["pg_show_all_settings", "pg_get_keywords", "pg_available_extensions"].contains(&last_name(name).as_str()));
         if !of_catalog && let Some(changed) = relations::called(factor) {
             *factor = changed;
             return ControlFlow::Continue(());
@@ -246,9 +256,9 @@ impl VisitorMut for Rewriter<'_> {
                     *args = None;
                     *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new("pg_settings")]);
                 }
-                (true, "pg_get_keywords") => {
+                (true, "pg_get_keywords" | "pg_available_extensions") => {
                     *args = None;
-                    *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new("pg_get_keywords")]);
+                    *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(last)]);
                 }
                 (true, _) if is_system(name) => *name = ObjectName::from(vec![Ident::new(last)]),
                 _ => {}
@@ -292,11 +302,25 @@ impl Rewriter<'_> {
             {
                 // Such a column holds the function's name here.
                 for side in [left, right] {
-                    if names_oid(side)
-                        && let Expr::CompoundIdentifier(parts) = side.as_mut()
-                        && let Some(part) = parts.last_mut()
-                    {
-                        *part = Ident::new("proname");
+                    if names_oid(side) {
+                        match side.as_mut() {
+                            Expr::CompoundIdentifier(parts) => {
+                                parts.pop();
+                                parts.push(Ident::new("proname"));
+                            }
+                            side => *side = Expr::Identifier(Ident::new("proname")),
+                        }
+                    }
+                }
+                None
+            }
+            // Types are compared by their oids.
+            Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right }
+                if casts::of_regtype(left).is_some() && casts::of_regtype(right).is_some() =>
+            {
+                for side in [left, right] {
+                    if let Some(inner) = casts::of_regtype(side).filter(|inner| constant(inner).is_none()) {
+                        **side = inner.clone();
                     }
                 }
                 None
@@ -457,6 +481,14 @@ impl Rewriter<'_> {
                 }
                 None
             }
+            Expr::Case { operand: Some(flag), conditions, .. } if catalog::is_flag(&flag.to_string()) => {
+                for when in conditions {
+                    if let Some(word) = constant(&when.condition) {
+                        when.condition = sql(if word.starts_with('t') { "true" } else { "false" });
+                    }
+                }
+                None
+            }
             Expr::Case { operand: None, conditions, .. } => {
                 for when in conditions.iter_mut().filter(|when| is_of_no_type(&when.condition)) {
                     when.result = select::nothing_like(&when.result);
@@ -523,6 +555,11 @@ fn subquery_of(expr: &Expr) -> Option<&Query> {
     match expr {
         Expr::Subquery(query) => Some(query),
         Expr::Nested(inner) => subquery_of(inner),
+        Expr::Function(Function { name, args: FunctionArguments::Subquery(query), .. })
+            if last_name(name) == "array" =>
+        {
+            Some(query)
+        }
         _ => None,
     }
 }

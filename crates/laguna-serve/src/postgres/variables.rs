@@ -253,6 +253,17 @@ fn unknown(name: &str) -> Error {
         .hint(suggest::hint(name, &names))
 }
 
+/// Whole hours of `INTERVAL '+02:00' HOUR TO MINUTE`, whose words come with commas.
+fn offset(written: &str) -> Option<i32> {
+    let mut words = written.split([',', ' ']).filter(|word| !word.is_empty());
+    if !words.next()?.eq_ignore_ascii_case("interval") {
+        return None;
+    }
+    let (hours, minutes) = words.next()?.trim_matches('\'').split_once(':')?;
+    let whole = minutes.trim_matches(['0', ':']).is_empty();
+    hours.parse().ok().filter(|_| whole)
+}
+
 /// The value in the form in which it is shown; values that would change what is answered in ways that are not followed
 /// are refused.
 fn checked(name: &str, value: &str) -> Result<String> {
@@ -271,7 +282,8 @@ fn checked(name: &str, value: &str) -> Result<String> {
         }
         "TimeZone" => {
             let plain = value.trim_matches('\'');
-            let offset = plain.parse::<i32>().ok().map(|hours| format!("Etc/GMT{:+}", -hours));
+            let hours = plain.parse::<i32>().ok().or_else(|| offset(plain));
+            let offset = hours.map(|hours| format!("Etc/GMT{:+}", -hours));
             let name = match plain.to_uppercase().as_str() {
                 "UTC" | "GMT" | "Z" | "ZULU" | "DEFAULT" | "LOCAL" | "0" => "UTC".to_string(),
                 _ => offset.unwrap_or_else(|| plain.to_string()),

@@ -160,6 +160,14 @@ pub(super) fn all() -> Vec<ScalarUDF> {
             "pg_get_function_identity_arguments",
             "pg_get_functiondef",
             "pg_tablespace_location",
+            "pg_relation_filepath",
+            "pg_last_wal_receive_lsn",
+            "pg_last_wal_replay_lsn",
+            "pg_last_xact_replay_timestamp",
+            "pg_get_function_sqlbody",
+            "oidvectortypes",
+            "pg_get_function_arg_default",
+            "pg_get_statisticsobjdef",
             "shobj_description",
             "json_build_object",
         ],
@@ -173,6 +181,11 @@ pub(super) fn all() -> Vec<ScalarUDF> {
             "pg_table_size",
             "pg_database_size",
             "pg_indexes_size",
+            "pg_tablespace_size",
+            "pg_stat_get_numscans",
+            "pg_stat_get_live_tuples",
+            "pg_stat_get_dead_tuples",
+            "pg_sequence_last_value",
         ],
         DataType::Int64,
         |_| None,
@@ -217,8 +230,24 @@ pub(super) fn all() -> Vec<ScalarUDF> {
     });
     // Nothing is locked here; pools let go of what they may have held.
     add(&["pg_advisory_unlock_all"], text.clone(), |_| Some(String::new()));
+    // `(schema, table)`, and a name as it is written, with the schema in which it is looked for.
+    add(&["pg_relation_oid"], oid.clone(), |arguments| {
+        let [Some(schema), Some(table)] = arguments else { return None };
+        Some(relation_oid(schema, table).to_string())
+    });
+    add(&["pg_relation_named"], oid.clone(), |arguments| {
+        let [Some(name), Some(path)] = arguments else { return None };
+        let parts = parts_of(name);
+        let oid = match parts.as_slice() {
+            [.., schema, table] => relation_oid(schema, table),
+            [table] if table.starts_with("pg_") => relation_oid("pg_catalog", table),
+            [table] => relation_oid(path, table),
+            [] => return None,
+        };
+        Some(oid.to_string())
+    });
     add(&["pg_type_named"], oid, |arguments| {
-        super::type_oid(arguments.first()?.as_ref()?).map(|oid| oid.to_string())
+        super::type_oid(&arguments.first()?.as_ref()?.replace('"', "")).map(|oid| oid.to_string())
     });
     add(&["quote_ident"], text.clone(), |arguments| {
         let name = arguments.first()?.as_ref()?;
@@ -230,6 +259,32 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         Some(format!("'{}'", arguments.first()?.as_ref()?.replace('\'', "''")))
     });
     all
+}
+
+/// Oid of a relation of the lake or the system.
+fn relation_oid(schema: &str, table: &str) -> u32 {
+    let system = super::relations().iter().find(|known| known.schema == schema && known.name == table);
+    system.map_or_else(|| super::table_oid(schema, table), |known| known.oid)
+}
+
+/// The parts of a name as it is written: in lower case where they are not in quotes.
+fn parts_of(name: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    let mut letters = name.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                parts.last_mut().expect("there is a part").push('"');
+            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(String::new()),
+            letter if quoted => parts.last_mut().expect("there is a part").push(letter),
+            letter => parts.last_mut().expect("there is a part").extend(letter.to_lowercase()),
+        }
+    }
+    parts
 }
 
 /// Bytes in the largest unit of which there are ten or more.
@@ -299,7 +354,10 @@ impl TypePlanner for Types {
             "timestamptz" => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())),
             "bytea" => DataType::Binary,
             "text" | "name" | "varchar" | "bpchar" | "char" | "json" | "jsonb" | "uuid" | "xml"
-            | "citext" | "regproc" | "unknown" | "cstring" => DataType::Utf8,
+            | "citext" | "regproc" | "unknown" | "cstring" | "character_data" | "sql_identifier"
+            | "yes_or_no" => DataType::Utf8,
+            "cardinal_number" => DataType::Int32,
+            "time_stamp" => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())),
             _ => return Ok(None),
         };
         Ok(Some(Arc::new(Field::new("", data_type, true))))

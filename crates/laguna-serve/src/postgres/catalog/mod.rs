@@ -21,11 +21,13 @@ use tokio::sync::watch;
 /// Who owns everything.
 pub(super) const OWNER: &str = "laguna";
 pub(super) const OWNER_OID: u32 = 10;
+/// Who asks, to itself.
+const CALLER_OID: u32 = 16_384;
 /// The one database; clients may name any.
 pub(super) const DATABASE: &str = "laguna";
 
 /// Relations that have rows.
-const FILLED: [&str; 26] = [
+const FILLED: [&str; 30] = [
     "pg_class",
     "pg_attribute",
     "pg_namespace",
@@ -52,6 +54,10 @@ const FILLED: [&str; 26] = [
     "character_sets",
     "table_privileges",
     "column_privileges",
+    "role_table_grants",
+    "role_column_grants",
+    "pg_collation",
+    "pg_get_keywords",
 ];
 
 /// One relation of the system.
@@ -103,18 +109,27 @@ pub(super) fn types() -> &'static [Type] {
     })
 }
 
-/// Whether a relation of this name never has rows.
-pub(super) fn is_empty(name: &str) -> bool {
-    !FILLED.contains(&name) && relations().iter().any(|relation| relation.name == name)
+/// Whether it is a relation of the system that never has rows. Those of `information_schema` are named with it: elsewhere
+/// their names (`domains`, `triggers`) may be those of anybody's tables.
+pub(super) fn is_empty(schema: Option<&str>, name: &str) -> bool {
+    let known =
+        |relation: &Relation| relation.name == name && relation.schema == schema.unwrap_or("pg_catalog");
+    !FILLED.contains(&name) && relations().iter().any(known)
 }
 
-/// Whether a column of the system is true or false.
+/// Whether a column of the system is true or false. Some have names that anybody's columns may have (`active`, `ssl`).
 pub(super) fn is_flag(column: &str) -> bool {
-    let name = column.rsplit('.').next().unwrap_or_default().to_lowercase();
-    relations()
-        .iter()
-        .flat_map(|relation| &relation.columns)
-        .any(|(known, of)| *known == name && *of == "bool")
+    const OWN: [&str; 19] = [
+        "att", "con", "ind", "rel", "rol", "typ", "use", "pro", "lan", "dat", "tg", "pub", "sub", "agg",
+        "opc", "opr", "pol", "coll", "st",
+    ];
+    let name = column.rsplit('.').next().unwrap_or_default().trim_matches('"').to_lowercase();
+    OWN.iter().any(|prefix| name.starts_with(prefix))
+        && name != "relocatable"
+        && relations()
+            .iter()
+            .flat_map(|relation| &relation.columns)
+            .any(|(known, of)| *known == name && *of == "bool")
 }
 
 /// Oid of a relation of `pg_catalog`.
@@ -271,8 +286,8 @@ impl TableProvider for SystemTable {
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let project = self.project.borrow().clone();
-        let batch = rows::of(self.relation, &self.schema, &self.listing, &project).await?;
-        let table = MemTable::try_new(self.schema.clone(), vec![vec![batch]])?;
+        let batches = rows::of(self.relation, &self.schema, &self.listing, &project).await?;
+        let table = MemTable::try_new(self.schema.clone(), vec![batches])?;
         table.scan(state, projection, &[], limit).await
     }
 }

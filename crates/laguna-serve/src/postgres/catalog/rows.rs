@@ -1,7 +1,7 @@
 //! The rows of the system's relations.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, RecordBatch, StringArray, UInt32Array,
@@ -15,7 +15,7 @@ use laguna_model::Project;
 use laguna_query::Listing;
 
 use super::super::{types as wire, variables::Variables};
-use super::{DATABASE, OWNER, OWNER_OID, Relation, relations, schema_oid, table_oid, types};
+use super::{CALLER_OID, DATABASE, OWNER, OWNER_OID, Relation, relations, schema_oid, table_oid, types};
 
 /// A value of a row; what is not given is null.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ pub(super) async fn of(
     schema: &SchemaRef,
     listing: &Listing,
     project: &Project,
-) -> EngineResult<RecordBatch> {
+) -> EngineResult<Vec<RecordBatch>> {
     let rows = match (relation.schema, relation.name) {
         ("pg_catalog", "pg_class") => classes(listing).await?,
         ("pg_catalog", "pg_attribute") => attributes(listing).await?,
@@ -76,9 +76,8 @@ pub(super) async fn of(
         ("pg_catalog", "pg_type") => types().iter().map(type_row).collect(),
         ("pg_catalog", "pg_proc") => procedures(),
         ("pg_catalog", "pg_database") => vec![database()],
-        ("pg_catalog", "pg_roles" | "pg_authid") => vec![role()],
-        ("pg_catalog", "pg_user") => vec![row! {usename: OWNER, usesysid: OWNER_OID, usecreatedb: false,
-        usesuper: false, userepl: false, usebypassrls: false, passwd: "********"}],
+        ("pg_catalog", "pg_roles" | "pg_authid") => users(listing).map(role).collect(),
+        ("pg_catalog", "pg_user") => users(listing).map(user).collect(),
         ("pg_catalog", "pg_settings") => settings(),
         ("pg_catalog", "pg_am") => {
             vec![row! {oid: 2u32, amname: "heap", amhandler: "heap_tableam_handler", amtype: "t"}]
@@ -89,6 +88,7 @@ pub(super) async fn of(
         ("pg_catalog", "pg_language") => {
             vec![row! {oid: 14u32, lanname: "sql", lanowner: OWNER_OID, lanispl: false, lanpltrusted: true}]
         }
+        ("pg_catalog", "pg_collation") => collations(),
         ("pg_catalog", "pg_description") => descriptions(listing, project).await?,
         ("pg_catalog", "pg_tables") => relations_of(listing, false).await?,
         ("pg_catalog", "pg_views") => relations_of(listing, true).await?,
@@ -96,15 +96,38 @@ pub(super) async fn of(
         ("information_schema", "columns") => info_columns(listing).await?,
         ("information_schema", "views") => info_views(listing).await?,
         ("information_schema", "schemata") => schemas().into_iter().map(schemata).collect(),
-        ("information_schema", "table_privileges") => privileges(listing).await?,
-        ("information_schema", "enabled_roles") => vec![row! {role_name: OWNER}],
+        ("information_schema", "table_privileges" | "role_table_grants") => privileges(listing).await?,
+        ("information_schema", "column_privileges" | "role_column_grants") => {
+            column_privileges(listing).await?
+        }
+        ("information_schema", "enabled_roles") => vec![row! {role_name: listing.user()}],
         ("information_schema", "information_schema_catalog_name") => vec![row! {catalog_name: DATABASE}],
         ("information_schema", "character_sets") => vec![row! {character_set_name: "UTF8",
         character_repertoire: "UCS", form_of_use: "UTF8", default_collate_catalog: DATABASE}],
         _ => Vec::new(),
     };
-    let columns = schema.fields().iter().map(|field| column(field, &rows)).collect();
+    Ok(fixed(relation, schema)?.into_iter().chain([batch(schema, &rows)?]).collect())
+}
+
+fn batch(schema: &SchemaRef, rows: &[Row]) -> EngineResult<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| column(field, rows)).collect();
     Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+/// Rows that are the same for everybody, made once where there are many: the columns of the system's own relations.
+fn fixed(relation: &Relation, schema: &SchemaRef) -> EngineResult<Option<RecordBatch>> {
+    static ATTRIBUTES: OnceLock<RecordBatch> = OnceLock::new();
+    static COLUMNS: OnceLock<RecordBatch> = OnceLock::new();
+    let (kept, rows): (_, fn() -> Vec<Row>) = match (relation.schema, relation.name) {
+        ("pg_catalog", "pg_attribute") => (&ATTRIBUTES, system_attributes),
+        ("information_schema", "columns") => (&COLUMNS, system_columns),
+        _ => return Ok(None),
+    };
+    if let Some(kept) = kept.get() {
+        return Ok(Some(kept.clone()));
+    }
+    let made = batch(schema, &rows())?;
+    Ok(Some(kept.get_or_init(|| made).clone()))
 }
 
 fn column(field: &Field, rows: &[Row]) -> ArrayRef {
@@ -168,7 +191,8 @@ async fn columns(listing: &Listing) -> EngineResult<Vec<(TableName, SchemaRef)>>
 
 fn class(oid: u32, name: &str, schema: &str, kind: &str, columns: usize) -> Row {
     row! {
-        oid: oid, relname: name, relnamespace: schema_oid(schema), reltype: 0u32, reloftype: 0u32, relowner: OWNER_OID,
+        oid: oid, relname: name, relnamespace: schema_oid(schema),
+        reltype: type_of_rows(schema, name), reloftype: 0u32, relowner: OWNER_OID,
         relam: if kind == "r" { 2u32 } else { 0 }, relfilenode: 0u32, reltablespace: 0u32, relpages: 0i32,
         reltuples: -1i32, relallvisible: 0i32, reltoastrelid: 0u32, relhasindex: false, relisshared: false,
         relpersistence: "p", relkind: kind, relnatts: columns, relchecks: 0i16, relhasrules: false,
@@ -176,6 +200,11 @@ fn class(oid: u32, name: &str, schema: &str, kind: &str, columns: usize) -> Row 
         relispopulated: true, relreplident: "d", relispartition: false, relrewrite: 0u32, relfrozenxid: 0u32,
         relminmxid: 0u32,
     }
+}
+
+/// The type of a relation's rows, of which clients ask only whether there is one.
+fn type_of_rows(schema: &str, name: &str) -> u32 {
+    table_oid(schema, &format!("{name}.rows"))
 }
 
 async fn classes(listing: &Listing) -> EngineResult<Vec<Row>> {
@@ -200,14 +229,32 @@ fn attribute(relation: u32, number: usize, name: &str, of: u32, modifier: i32, n
     }
 }
 
+/// The columns of the system's relations: relation, number, name, and oid of the type.
+fn system_fields() -> impl Iterator<Item = (&'static Relation, usize, &'static str, u32)> {
+    relations().iter().flat_map(|relation| {
+        relation.columns.iter().enumerate().map(move |(index, (name, of))| {
+            let oid = types().iter().find(|known| known.name == *of).map_or(wire::TEXT, |known| known.oid);
+            (relation, index + 1, *name, oid)
+        })
+    })
+}
+
+fn system_attributes() -> Vec<Row> {
+    system_fields()
+        .map(|(relation, number, name, of)| attribute(relation.oid, number, name, of, -1, true))
+        .collect()
+}
+
+fn system_columns() -> Vec<Row> {
+    system_fields()
+        .map(|(relation, number, name, of)| {
+            info_column(relation.schema, relation.name, number, name, of, -1, true)
+        })
+        .collect()
+}
+
 async fn attributes(listing: &Listing) -> EngineResult<Vec<Row>> {
     let mut rows = Vec::new();
-    for relation in relations() {
-        for (index, (name, of)) in relation.columns.iter().enumerate() {
-            let oid = types().iter().find(|known| known.name == *of).map_or(wire::TEXT, |known| known.oid);
-            rows.push(attribute(relation.oid, index + 1, name, oid, -1, true));
-        }
-    }
     for (name, schema) in columns(listing).await? {
         let relation = table_oid(name.tier.as_str(), &name.table);
         for (index, field) in schema.fields().iter().enumerate() {
@@ -240,8 +287,11 @@ fn type_row(known: &super::Type) -> Row {
         typreceive: word(12), typmodin: "-", typmodout: "-", typanalyze: "-", typalign: word(15), typstorage: word(16),
         typnotnull: false, typbasetype: 0u32, typtypmod: -1i32, typndims: 0i32, typcollation: number(17),
     };
-    row.insert("typoutput", word(9).replace("in", "out").into());
-    row.insert("typsend", word(12).replace("recv", "send").into());
+    let other = |name: &str, from: &str, to: &str| {
+        name.strip_suffix(from).map_or_else(|| name.to_string(), |stem| format!("{stem}{to}"))
+    };
+    row.insert("typoutput", other(word(9), "in", "out").into());
+    row.insert("typsend", other(word(12), "recv", "send").into());
     row
 }
 
@@ -272,9 +322,35 @@ fn database() -> Row {
     datcollate: "C", datctype: "C"}
 }
 
-fn role() -> Row {
-    row! {rolname: OWNER, rolsuper: false, rolinherit: true, rolcreaterole: false, rolcreatedb: false, rolcanlogin: false,
-    rolreplication: false, rolconnlimit: -1i32, rolpassword: "********", rolbypassrls: false, oid: OWNER_OID}
+/// Who is known here: the owner of all, and who asks.
+fn users(listing: &Listing) -> impl Iterator<Item = (&str, u32)> {
+    let caller = Some((listing.user(), CALLER_OID)).filter(|(name, _)| *name != OWNER);
+    std::iter::once((OWNER, OWNER_OID)).chain(caller)
+}
+
+fn role((name, oid): (&str, u32)) -> Row {
+    row! {rolname: name, rolsuper: false, rolinherit: true, rolcreaterole: false, rolcreatedb: false,
+    rolcanlogin: oid != OWNER_OID, rolreplication: false, rolconnlimit: -1i32, rolpassword: "********",
+    rolbypassrls: false, oid: oid}
+}
+
+fn user((name, oid): (&str, u32)) -> Row {
+    row! {usename: name, usesysid: oid, usecreatedb: false, usesuper: false, userepl: false, usebypassrls: false,
+    passwd: "********"}
+}
+
+fn collations() -> Vec<Row> {
+    let row = |(oid, name, provider, locale): (u32, &str, &str, Option<&str>)| {
+        let mut row = row! {oid: oid, collname: name, collnamespace: 11u32, collowner: OWNER_OID, collprovider: provider,
+        collisdeterministic: true, collencoding: -1i32};
+        if let Some(locale) = locale {
+            row.extend([("collcollate", Value::from(locale)), ("collctype", Value::from(locale))]);
+        }
+        row
+    };
+    [(100, "default", "d", None), (950, "C", "c", Some("C")), (951, "POSIX", "c", Some("POSIX"))]
+        .map(row)
+        .to_vec()
 }
 
 fn settings() -> Vec<Row> {
@@ -354,10 +430,22 @@ async fn info_views(listing: &Listing) -> EngineResult<Vec<Row>> {
 
 async fn privileges(listing: &Listing) -> EngineResult<Vec<Row>> {
     let row = |(name, _): (TableName, bool)| {
-        row! {grantor: OWNER, grantee: OWNER, table_catalog: DATABASE, table_schema: name.tier.as_str(),
+        row! {grantor: OWNER, grantee: listing.user(), table_catalog: DATABASE, table_schema: name.tier.as_str(),
         table_name: name.table, privilege_type: "SELECT", is_grantable: "NO", with_hierarchy: "YES"}
     };
     Ok(tables(listing).await?.into_iter().map(row).collect())
+}
+
+async fn column_privileges(listing: &Listing) -> EngineResult<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (name, schema) in columns(listing).await? {
+        rows.extend(schema.fields().iter().map(|field| {
+            row! {grantor: OWNER, grantee: listing.user(), table_catalog: DATABASE, table_schema: name.tier.as_str(),
+            table_name: name.table.as_str(), column_name: field.name().as_str(), privilege_type: "SELECT",
+            is_grantable: "NO"}
+        }));
+    }
+    Ok(rows)
 }
 
 fn schemata(schema: &str) -> Row {
@@ -366,70 +454,66 @@ fn schemata(schema: &str) -> Row {
 
 async fn info_columns(listing: &Listing) -> EngineResult<Vec<Row>> {
     let mut rows = Vec::new();
-    let mut add = |schema: &str,
-                   table: &str,
-                   number: usize,
-                   name: &str,
-                   oid: u32,
-                   modifier: i32,
-                   nullable: bool| {
-        let known = types().iter().find(|known| known.oid == oid).map_or("text", |known| known.name);
-        let shown = match known.starts_with('_') {
-            true => "ARRAY".to_string(),
-            false => super::functions::sql_name(known).to_string(),
-        };
-        let mut row = row! {table_catalog: DATABASE, table_schema: schema, table_name: table, column_name: name,
-        ordinal_position: number, is_nullable: if nullable { "YES" } else { "NO" }, data_type: shown,
-        udt_catalog: DATABASE, udt_schema: "pg_catalog", udt_name: known, dtd_identifier: number.to_string(),
-        is_self_referencing: "NO", is_identity: "NO", identity_cycle: "NO", is_generated: "NEVER", is_updatable: "NO"};
-        let precision: Option<(i32, i32, i32)> = match oid {
-            wire::INT2 => Some((16, 2, 0)),
-            wire::INT4 => Some((32, 2, 0)),
-            wire::INT8 => Some((64, 2, 0)),
-            wire::NUMERIC if modifier > 4 => Some(((modifier - 4) >> 16, 10, (modifier - 4) & 0xffff)),
-            _ => None,
-        };
-        let bits = match oid {
-            wire::FLOAT4 => Some(24i32),
-            wire::FLOAT8 => Some(53),
-            _ => None,
-        };
-        if let Some(bits) = bits {
-            row.insert("numeric_precision", bits.into());
-            row.insert("numeric_precision_radix", 2i32.into());
-        }
-        if oid == wire::DATE {
-            row.insert("datetime_precision", 0i32.into());
-        }
-        if let Some((precision, radix, scale)) = precision {
-            row.insert("numeric_precision", precision.into());
-            row.insert("numeric_precision_radix", radix.into());
-            row.insert("numeric_scale", scale.into());
-        }
-        if matches!(oid, wire::TIME | wire::TIMESTAMP | wire::TIMESTAMPTZ) {
-            row.insert("datetime_precision", 6i32.into());
-        }
-        rows.push(row);
-    };
-    for relation in relations() {
-        for (index, (name, of)) in relation.columns.iter().enumerate() {
-            let oid = types().iter().find(|known| known.name == *of).map_or(wire::TEXT, |known| known.oid);
-            add(relation.schema, relation.name, index + 1, name, oid, -1, true);
-        }
-    }
     for (name, schema) in columns(listing).await? {
-        for (index, field) in schema.fields().iter().enumerate() {
-            let oid = wire::oid(field.data_type());
-            add(
+        rows.extend(schema.fields().iter().enumerate().map(|(index, field)| {
+            info_column(
                 name.tier.as_str(),
                 &name.table,
                 index + 1,
                 field.name(),
-                oid,
+                wire::oid(field.data_type()),
                 wire::modifier(field),
                 field.is_nullable(),
-            );
-        }
+            )
+        }));
     }
     Ok(rows)
+}
+
+fn info_column(
+    schema: &str,
+    table: &str,
+    number: usize,
+    name: &str,
+    oid: u32,
+    modifier: i32,
+    nullable: bool,
+) -> Row {
+    let known = types().iter().find(|known| known.oid == oid).map_or("text", |known| known.name);
+    let shown = match known.starts_with('_') {
+        true => "ARRAY".to_string(),
+        false => super::functions::sql_name(known).to_string(),
+    };
+    let mut row = row! {table_catalog: DATABASE, table_schema: schema, table_name: table, column_name: name,
+    ordinal_position: number, is_nullable: if nullable { "YES" } else { "NO" }, data_type: shown,
+    udt_catalog: DATABASE, udt_schema: "pg_catalog", udt_name: known, dtd_identifier: number.to_string(),
+    is_self_referencing: "NO", is_identity: "NO", identity_cycle: "NO", is_generated: "NEVER", is_updatable: "NO"};
+    let precision: Option<(i32, i32, i32)> = match oid {
+        wire::INT2 => Some((16, 2, 0)),
+        wire::INT4 => Some((32, 2, 0)),
+        wire::INT8 => Some((64, 2, 0)),
+        wire::NUMERIC if modifier > 4 => Some(((modifier - 4) >> 16, 10, (modifier - 4) & 0xffff)),
+        _ => None,
+    };
+    let bits = match oid {
+        wire::FLOAT4 => Some(24i32),
+        wire::FLOAT8 => Some(53),
+        _ => None,
+    };
+    if let Some(bits) = bits {
+        row.insert("numeric_precision", bits.into());
+        row.insert("numeric_precision_radix", 2i32.into());
+    }
+    if oid == wire::DATE {
+        row.insert("datetime_precision", 0i32.into());
+    }
+    if let Some((precision, radix, scale)) = precision {
+        row.insert("numeric_precision", precision.into());
+        row.insert("numeric_precision_radix", radix.into());
+        row.insert("numeric_scale", scale.into());
+    }
+    if matches!(oid, wire::TIME | wire::TIMESTAMP | wire::TIMESTAMPTZ) {
+        row.insert("datetime_precision", 6i32.into());
+    }
+    row
 }

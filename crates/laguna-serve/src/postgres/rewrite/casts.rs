@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::*;
 
 use super::parameters::placeholder;
-use super::{Rewriter, catalog, constant, number, sql, text};
+use super::{Rewriter, catalog, constant, last_name, number, sql, text};
 use crate::postgres::meaning::interval_in_words;
 use crate::postgres::meaning::written::{Written, read, time_of_day};
 
@@ -89,10 +89,20 @@ impl Rewriter<'_> {
         {
             return Some(sql(&format!("pg_{name}({inner})")));
         }
+        // What may be done with a relation, as bits: nothing.
+        if let (DataType::Bit(_), Expr::Function(call)) = (data_type, inner)
+            && last_name(&call.name) == "pg_relation_is_updatable"
+        {
+            return Some(number(0));
+        }
         let plain = || constant(inner).map(|value| value.replace('"', ""));
         match name {
             "regclass" => Some(match plain() {
                 Some(value) => self.relation(&value),
+                None if super::catalogs::is_made_text(inner) => {
+                    let schema = self.context.variables.schema().unwrap_or_default();
+                    sql(&format!("pg_relation_named({inner}, {})", text(&schema)))
+                }
                 None => sql(&format!(
                     "(SELECT max(pg_name__) FROM (SELECT relname AS pg_name__, oid AS pg_oid__ FROM pg_catalog.pg_class) \
                      pg_c__ WHERE pg_oid__ = {inner})"
@@ -100,6 +110,9 @@ impl Rewriter<'_> {
             }),
             "regtype" => Some(match plain() {
                 Some(value) => number(catalog::type_oid(&value).unwrap_or(0)),
+                None if super::catalogs::is_made_text(inner) => {
+                    sql(&format!("format_type(pg_type_named({inner}), NULL)"))
+                }
                 None => sql(&format!("format_type({inner}, NULL)")),
             }),
             "regproc" | "regprocedure" | "regoper" => Some(match plain() {
@@ -184,11 +197,22 @@ pub(super) fn is_plain(data_type: &DataType) -> bool {
     !is_instant(data_type) && *data_type != DataType::Date
 }
 
+/// What is cast to `regtype`.
+pub(super) fn of_regtype(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Cast { expr, data_type, .. } if data_type.to_string().eq_ignore_ascii_case("regtype") => {
+            Some(expr)
+        }
+        Expr::Nested(inner) => of_regtype(inner),
+        _ => None,
+    }
+}
+
 fn is_regclass(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Regclass) || data_type.to_string().eq_ignore_ascii_case("regclass")
 }
 
-fn is_text(data_type: &DataType) -> bool {
+pub(super) fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Text | DataType::Varchar(_) | DataType::String(_))
 }
 

@@ -74,6 +74,10 @@ impl Rewriter<'_> {
                 // PostgreSQL has hundreds; clients ask for some that mean nothing here.
                 _ => sql("CAST(NULL AS TEXT)"),
             },
+            // Before its value is bound.
+            "set_config" if arguments.get(1).is_some_and(|value| is_placeholder(value)) => {
+                sql(&format!("CAST({} AS TEXT)", arguments[1]))
+            }
             "set_config" => {
                 let (name, value) = (argument(0)?, argument(1)?);
                 let local =
@@ -81,8 +85,11 @@ impl Rewriter<'_> {
                 self.set.push((name, value.clone(), local));
                 text(&value)
             }
-            "pg_is_in_recovery" => sql("false"),
-            "pg_my_temp_schema" | "pg_is_other_temp_schema" => number(0),
+            "pg_is_in_recovery" | "pg_is_wal_replay_paused" | "pg_is_other_temp_schema" => sql("false"),
+            "pg_my_temp_schema" => number(0),
+            "pg_blocking_pids" => sql("CAST(ARRAY[] AS INT[])"),
+            "host" if arguments.len() == 1 => sql(&format!("CAST({} AS TEXT)", arguments[0])),
+            "inet_server_port" | "inet_client_port" => sql("CAST(NULL AS INT)"),
             "txid_current" => number(1),
             "inet_server_addr" | "inet_client_addr" | "pg_get_serial_sequence" => sql("CAST(NULL AS TEXT)"),
             "pg_table_is_visible" => {
@@ -184,6 +191,14 @@ impl Rewriter<'_> {
             matches!(&function.args, FunctionArguments::List(list) if list.args.len() == arguments.len());
         let all = kept.iter().map(ToString::to_string).chain(shown.iter().map(written));
         plain.then(|| sql(&format!("\"{name}\"({})", all.collect::<Vec<_>>().join(", "))))
+    }
+}
+
+fn is_placeholder(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        Expr::Cast { expr, .. } => is_placeholder(expr),
+        _ => false,
     }
 }
 

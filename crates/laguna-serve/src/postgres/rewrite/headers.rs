@@ -193,10 +193,10 @@ pub(super) fn stand_apart(query: &mut Query) {
     };
     let mut renamed = Vec::new();
     for (index, item) in select.projection.iter_mut().enumerate() {
-        let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
+        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
         let computed = order.iter().any(|by| {
-            !matches!(by.expr, Expr::Identifier(_))
-                && !matches!(by.expr, Expr::Value(_))
+            !matches!(by.expr, Expr::Identifier(_) | Expr::Value(_))
+                && by.expr != *expr
                 && names(&by.expr, alias)
         });
         if starred || computed {
@@ -217,9 +217,27 @@ pub(super) fn stand_apart(query: &mut Query) {
 fn names(expr: &Expr, name: &Ident) -> bool {
     visit_expressions(expr, |part: &Expr| match part {
         Expr::Identifier(ident) if is_same(ident, name) => ControlFlow::Break(()),
+        Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|ident| is_same(ident, name)) => {
+            ControlFlow::Break(())
+        }
         _ => ControlFlow::Continue(()),
     })
     .is_break()
+}
+
+/// The same for a query within another, which knows its columns by their names.
+pub(super) fn stand_apart_within(query: &mut Query) {
+    let Some(names) = columns_of(query) else { return };
+    stand_apart(query);
+    let Some(apart) = columns_of(query).filter(|apart| *apart != names) else { return };
+    let columns: Vec<String> =
+        apart.iter().zip(&names).map(|(own, name)| format!("{own} AS {name}")).collect();
+    let with = query.with.take();
+    let whole = format!("(SELECT {} FROM ({query}) AS pg_s__) AS pg_s__", columns.join(", "));
+    if let Some(TableFactor::Derived { subquery, .. }) = super::relations::relation(&whole) {
+        *query = *subquery;
+    }
+    query.with = with;
 }
 
 /// Whether two names mean the same.
@@ -379,7 +397,7 @@ fn name_of(expr: &Expr) -> Named {
             Some(name) => Named::As(name.value.to_lowercase()),
             None => Named::Unknown,
         },
-        Expr::Cast { expr, data_type, .. } if is_cast(expr) => Named::As(type_name(data_type)),
+        Expr::Cast { expr, data_type, .. } if is_cast(expr) => Named::As(cast_name(data_type)),
         Expr::Cast { expr, data_type, .. } => match name_of(expr) {
             Named::Column => match expr.as_ref() {
                 Expr::Identifier(ident) => Named::As(ident.value.clone()),
@@ -389,7 +407,7 @@ fn name_of(expr: &Expr) -> Named {
                 _ => Named::Unknown,
             },
             Named::As(name) => Named::As(name),
-            Named::Unknown => Named::As(type_name(data_type)),
+            Named::Unknown => Named::As(cast_name(data_type)),
         },
         Expr::Case { else_result, .. } => match else_result.as_deref().map(name_of) {
             Some(Named::As(name)) => Named::As(name),
@@ -414,7 +432,9 @@ fn name_of(expr: &Expr) -> Named {
             },
             _ => Named::Unknown,
         },
+        Expr::Exists { negated: true, .. } => Named::Unknown,
         Expr::Exists { .. } => called("exists"),
+        Expr::Overlay { .. } => called("overlay"),
         Expr::Array(_) => called("array"),
         Expr::Extract { .. } => called("extract"),
         Expr::Ceil { .. } => called("ceil"),
@@ -427,7 +447,7 @@ fn name_of(expr: &Expr) -> Named {
         Expr::Trim { .. } => called("btrim"),
         Expr::AtTimeZone { .. } => called("timezone"),
         Expr::Interval(_) => called("interval"),
-        Expr::TypedString(typed) => Named::As(type_name(&typed.data_type)),
+        Expr::TypedString(typed) => Named::As(cast_name(&typed.data_type)),
         Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => called("bool"),
         _ => Named::Unknown,
     }
@@ -449,6 +469,14 @@ fn is_cast(expr: &Expr) -> bool {
         }
         Expr::TypedString(_) => true,
         _ => false,
+    }
+}
+
+/// What a cast is called: after the items of lists.
+fn cast_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(item, _)) => cast_name(item),
+        other => type_name(other),
     }
 }
 

@@ -263,10 +263,67 @@ pub(super) fn whole_table(query: &mut Query) {
 /// `value IN (query)` as a value: whether there is more than nothing to count.
 pub(super) fn is_among(value: &Expr, query: &Query, negated: bool) -> Expr {
     let compares = if negated { "= 0" } else { "> 0" };
+    let mut query = query.clone();
+    super::catalogs::stop_recursion(&mut query);
+    if let Some(counted) = counted_where(value, &query) {
+        return sql(&format!("CASE WHEN {value} IS NULL THEN NULL ELSE ({counted}) {compares} END"));
+    }
+    // The engine does not see through names for the columns of a query that asks the tables around it.
+    let (name, columns) = match query.body.as_mut() {
+        SetExpr::Select(select) => match select.projection.as_mut_slice() {
+            [SelectItem::ExprWithAlias { alias, .. }] => (alias.to_string(), ""),
+            [item @ SelectItem::UnnamedExpr(_)] => {
+                if let SelectItem::UnnamedExpr(expr) = &*item {
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new("pg_v__") };
+                }
+                ("pg_v__".to_string(), "")
+            }
+            _ => ("pg_v__".to_string(), " (pg_v__)"),
+        },
+        _ => ("pg_v__".to_string(), " (pg_v__)"),
+    };
     sql(&format!(
         "CASE WHEN {value} IS NULL THEN NULL ELSE \
-         (SELECT count(*) FROM ({query}) AS pg_i__ (pg_v__) WHERE pg_v__ = {value}) {compares} END"
+         (SELECT count(*) FROM ({query}) AS pg_i__{columns} WHERE pg_i__.{name} = {value}) {compares} END"
     ))
+}
+
+/// How many rows of a plain query have a value, as a query that may ask the tables around it.
+fn counted_where(value: &Expr, query: &Query) -> Option<Query> {
+    let bare = visit_expressions(value, |part: &Expr| match part {
+        Expr::Identifier(_) => std::ops::ControlFlow::Break(()),
+        _ => std::ops::ControlFlow::Continue(()),
+    })
+    .is_break();
+    let plain = query.with.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    let mut query = query.clone();
+    query.order_by = None;
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] =
+        select.projection.as_slice()
+    else {
+        return None;
+    };
+    let rows = select.having.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty())
+        && !matches!(select.distinct, Some(Distinct::On(_)))
+        && !select.from.is_empty();
+    let mut calls = false;
+    let _ = visit_expressions(expr, |part: &Expr| {
+        calls |= matches!(part, Expr::Function(_));
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    if bare || !plain || !rows || calls {
+        return None;
+    }
+    let equal = sql(&format!("{expr} = {value}"));
+    select.distinct = None;
+    select.selection = Some(match select.selection.take() {
+        Some(condition) => sql(&format!("({condition}) AND {equal}")),
+        None => equal,
+    });
+    select.projection = vec![SelectItem::UnnamedExpr(sql("count(*)"))];
+    Some(query)
 }
 
 /// `EXISTS (…)` as a value: whether there is more than nothing to count.

@@ -9,7 +9,7 @@ use super::{catalog, last_name, sql};
 /// Whether a select reads a table of the catalog that never has rows in such a way that it has none either.
 pub(super) fn reads_nothing(select: &Select) -> bool {
     let factor = |factor: &TableFactor| match factor {
-        TableFactor::Table { name, args: None, .. } => catalog::is_empty(&last_name(name)),
+        TableFactor::Table { name, args: None, .. } => is_empty(name),
         TableFactor::Derived { subquery, .. } => match subquery.body.as_ref() {
             SetExpr::Select(select) => reads_nothing(select),
             _ => false,
@@ -25,6 +25,12 @@ pub(super) fn reads_nothing(select: &Select) -> bool {
         };
         factor(&table.relation) || table.joins.iter().any(inner)
     })
+}
+
+/// Whether it names a relation of the system that never has rows.
+fn is_empty(name: &ObjectName) -> bool {
+    let schema = name.0.len().checked_sub(2).and_then(|at| name.0[at].as_ident());
+    catalog::is_empty(schema.map(|schema| schema.value.to_lowercase()).as_deref(), &last_name(name))
 }
 
 pub(super) fn mentions(expr: &Expr, names: &[&str]) -> bool {
@@ -319,7 +325,7 @@ pub(super) fn qualify(select: &mut Select) {
     });
 }
 
-fn visits_subquery(expr: &Expr) -> bool {
+pub(super) fn visits_subquery(expr: &Expr) -> bool {
     visit_expressions(expr, |part: &Expr| match part {
         Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),

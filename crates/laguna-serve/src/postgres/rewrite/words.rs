@@ -69,7 +69,12 @@ pub(in crate::postgres) fn respelled(sql: &str) -> Option<Vec<Token>> {
 }
 
 pub(super) fn names_oid(expr: &Expr) -> bool {
-    matches!(expr, Expr::CompoundIdentifier(parts) if parts.last().is_some_and(|part| part.value.eq_ignore_ascii_case("oid")))
+    match expr {
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        Expr::Identifier(ident) => Some(ident),
+        _ => None,
+    }
+    .is_some_and(|part| part.value.eq_ignore_ascii_case("oid"))
 }
 
 /// Whether a condition asks for kinds of types that the catalog has none of: composites, domains, enums, ranges.
@@ -91,7 +96,17 @@ pub(super) fn is_of_no_type(condition: &Expr) -> bool {
 pub(super) fn is_procedure(expr: &Expr) -> bool {
     let name = expr.to_string().to_lowercase();
     let name = name.rsplit('.').next().unwrap_or_default();
-    ["typinput", "typoutput", "typreceive", "typsend", "typmodin", "typmodout", "typanalyze"].contains(&name)
+    let columns = [
+        "typinput",
+        "typoutput",
+        "typreceive",
+        "typsend",
+        "typmodin",
+        "typmodout",
+        "typanalyze",
+        "amhandler",
+    ];
+    columns.contains(&name)
 }
 
 #[cfg(test)]

@@ -149,6 +149,7 @@ fn recorded_statements_are_answered_as_by_postgresql() {
             format!("host={} port=5432 user=postgres dbname=postgres", reference.data.path().display()),
             file("superset.sql"),
             file("psql-sqlalchemy-jdbc.sql"),
+            file("tools.sql"),
         ],
     );
     println!("{said}");
