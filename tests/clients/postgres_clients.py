@@ -56,6 +56,26 @@ def with_psycopg2():
     threading.Timer(0.5, connection.cancel).start()
     fails("57014", lambda: cursor.execute(heavy))
     connection.rollback()
+    other = psycopg2.connect(DSN)
+    other.autocommit = True
+    watch = other.cursor()
+    pid = connection.get_backend_pid()
+    threading.Timer(0.5, lambda: watch.execute("SELECT pg_cancel_backend(%s)", (pid,))).start()
+    fails("57014", lambda: cursor.execute(heavy))
+    connection.rollback()
+    third = psycopg2.connect(DSN)
+    # As Superset stops a query.
+    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid='{third.get_backend_pid()}'"
+    threading.Timer(0.5, lambda: watch.execute(ended)).start()
+    fails("57014", lambda: third.cursor().execute(heavy))
+    try:
+        third.cursor().execute("SELECT 1")
+        raise AssertionError("the session goes on")
+    except psycopg2.OperationalError:
+        pass
+    watch.execute(ended)
+    assert watch.fetchall() == []
+    other.close()
     cursor.execute("SET search_path = raw; SELECT current_schema()")
     assert cursor.fetchone() == ("raw",)
     connection.rollback()

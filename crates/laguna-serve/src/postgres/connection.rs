@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::copy::Form;
 use super::encode::Column;
 use super::message::{self, Frontend, complete, put_text, write};
-use super::rewrite::{self, Context, Headers};
+use super::rewrite::{self, Context, Ending, Headers, Rewritten};
 use super::statement::{Command, command};
 use super::variables::{Look, Variables};
 use super::wire::Wire;
@@ -38,6 +38,8 @@ pub(super) struct Connection {
     caller: Arc<Caller>,
     variables: Variables,
     pid: i32,
+    /// Told when another session ends this one.
+    ended: CancellationToken,
     transaction: Transaction,
     /// Variables as they were when the transaction began, once one was set in it.
     before: Option<Variables>,
@@ -115,6 +117,7 @@ impl Connection {
         caller: Arc<Caller>,
         variables: Variables,
         pid: i32,
+        ended: CancellationToken,
     ) -> Connection {
         Connection {
             shared,
@@ -122,6 +125,7 @@ impl Connection {
             caller,
             variables,
             pid,
+            ended,
             transaction: Transaction::None,
             before: None,
             local: HashMap::new(),
@@ -144,6 +148,11 @@ impl Connection {
                 next = self.wire.next() => next,
                 () = stop.cancelled() => {
                     let error = Error::interrupted().sqlstate("57P01").hint("the server stops");
+                    message::error(&mut self.wire.out, "FATAL", &error, None);
+                    return self.wire.flush().await.map_err(lost);
+                }
+                () = self.ended.cancelled() => {
+                    let error = Error::interrupted().sqlstate("57P01").hint("another session ended this one");
                     message::error(&mut self.wire.out, "FATAL", &error, None);
                     return self.wire.flush().await.map_err(lost);
                 }
@@ -306,8 +315,8 @@ impl Connection {
     }
 
     /// The statement in the engine's words.
-    fn translated(&mut self, sql: &str, values: &[ScalarValue]) -> Result<String> {
-        let Some(mut parsed) = rewrite::parse(sql) else { return Ok(sql.to_string()) };
+    fn translated(&mut self, sql: &str, values: &[ScalarValue]) -> Result<(String, Vec<Ending>)> {
+        let Some(mut parsed) = rewrite::parse(sql) else { return Ok((sql.to_string(), Vec::new())) };
         let before = parsed.to_string();
         if sql.contains('$') {
             rewrite::fill_lists(&mut parsed, values);
@@ -325,13 +334,15 @@ impl Connection {
             user: &self.caller.user,
             pid: self.pid,
             bound: !values.is_empty(),
+            sessions: &|| self.shared.sessions(&self.caller.user),
         };
-        let (rewritten, set) = rewrite::rewrite(parsed, &context);
+        let Rewritten { sql: rewritten, set, ended } = rewrite::rewrite(parsed, &context);
         for (name, value, local) in set {
             self.set(&name, Some(&value), local)?;
         }
         // Places in errors are those of what was written.
-        Ok(if rewritten == before && rewrite::respelled(sql).is_none() { sql.to_string() } else { rewritten })
+        let same = rewritten == before && rewrite::respelled(sql).is_none();
+        Ok((if same { sql.to_string() } else { rewritten }, ended))
     }
 
     /// Starts a statement.
@@ -348,7 +359,10 @@ impl Connection {
             _ => statement.sql.clone(),
         };
         let written = sql;
-        let sql = self.translated(&written, &values)?;
+        let (sql, ended) = self.translated(&written, &values)?;
+        for Ending { pid, session } in ended {
+            self.shared.end(pid, &self.caller.user, session);
+        }
         let cancel = self.shared.token(self.pid);
         let mut ask = Ask::new(self.caller.clone(), NAME, sql);
         ask.params = values;

@@ -49,10 +49,12 @@ struct Shared {
     next: AtomicI32,
 }
 
-/// What another connection can cancel.
+/// What another connection can end.
 struct Running {
     key: u32,
+    user: String,
     statement: CancellationToken,
+    session: CancellationToken,
 }
 
 impl Shared {
@@ -64,11 +66,38 @@ impl Shared {
         }
     }
 
-    fn enter(&self, key: u32) -> i32 {
+    /// The number of a new session, and what tells it to end.
+    fn enter(&self, key: u32, user: &str) -> (i32, CancellationToken) {
         let pid = self.next.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
-        let running = Running { key, statement: CancellationToken::new() };
+        let session = CancellationToken::new();
+        let running = Running {
+            key,
+            user: user.to_string(),
+            statement: CancellationToken::new(),
+            session: session.clone(),
+        };
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, running);
-        pid
+        (pid, session)
+    }
+
+    /// The sessions of a user, by their numbers.
+    fn sessions(&self, user: &str) -> Vec<i32> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<i32> =
+            running.iter().filter(|(_, known)| known.user == user).map(|(pid, _)| *pid).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Ends the statement of a session of `user`, or the session.
+    fn end(&self, pid: i32, user: &str, session: bool) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = running.get(&pid).filter(|known| known.user == user) {
+            known.statement.cancel();
+            if session {
+                known.session.cancel();
+            }
+        }
     }
 
     /// What cancels the next statement of `pid`.

@@ -42,6 +42,23 @@ pub(super) struct Context<'a> {
     pub(super) pid: i32,
     /// Whether the values of the parameters are known, and with them their types.
     pub(super) bound: bool,
+    /// The numbers of the user's sessions.
+    pub(super) sessions: &'a dyn Fn() -> Vec<i32>,
+}
+
+/// A statement in the engine's words.
+pub(super) struct Rewritten {
+    pub(super) sql: String,
+    /// The variables that it sets: names, values, and whether for the transaction only.
+    pub(super) set: Vec<(String, String, bool)>,
+    pub(super) ended: Vec<Ending>,
+}
+
+/// A session whose statement is to end, or that is to end itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) pid: i32,
+    pub(super) session: bool,
 }
 
 /// Parses one statement; `None` when the engine must say what is wrong with it.
@@ -87,13 +104,14 @@ pub(super) fn fill(statement: &mut Statement, texts: &[Option<String>]) {
     });
 }
 
-/// The statement in the engine's words, and the variables that it sets: names, values, and whether for the transaction only.
-pub(super) fn rewrite(mut statement: Statement, context: &Context) -> (String, Vec<(String, String, bool)>) {
+/// The statement in the engine's words, and what it does beside reading.
+pub(super) fn rewrite(mut statement: Statement, context: &Context) -> Rewritten {
     if let Statement::Query(query) = &mut statement {
         stand_apart(query);
     }
     tell_apart(&mut statement);
-    let mut rewriter = Rewriter { context, set: Vec::new(), rows: Vec::new() };
+    let mut rewriter =
+        Rewriter { context, set: Vec::new(), ended: Vec::new(), asked: None, rows: Vec::new() };
     let _ = VisitMut::visit(&mut statement, &mut rewriter);
     // What says the same only now.
     tell_apart(&mut statement);
@@ -103,7 +121,7 @@ pub(super) fn rewrite(mut statement: Statement, context: &Context) -> (String, V
         }
         statement => statement.to_string(),
     };
-    (written, rewriter.set)
+    Rewritten { sql: written, set: rewriter.set, ended: rewriter.ended }
 }
 
 /// `EXPLAIN` with PostgreSQL's options, as far as they mean something here.
@@ -125,6 +143,9 @@ fn explained(statement: &Statement, analyze: bool, verbose: bool, options: &[Uti
 struct Rewriter<'a> {
     context: &'a Context<'a>,
     set: Vec<(String, String, bool)>,
+    ended: Vec<Ending>,
+    /// The session that the condition of a select names.
+    asked: Option<i32>,
     /// Derived tables that have a name, with the names of their columns.
     rows: Vec<(Ident, Vec<Ident>)>,
 }
@@ -182,6 +203,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        self.asked = catalogs::session_of(select);
         ordered::apply(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
@@ -244,9 +266,13 @@ impl VisitorMut for Rewriter<'_> {
             headers::name_all(subquery);
         }
         let of_catalog = matches!(factor, TableFactor::Table { name, args: Some(_), .. }
-            if ["pg_show_all_settings", "pg_get_keywords", "pg_available_extensions"].contains(&last_name(name).as_str()));
+            if ["pg_show_all_settings", "pg_get_keywords", "pg_available_extensions", "pg_timezone_names"].contains(&last_name(name).as_str()));
         if !of_catalog && let Some(changed) = relations::called(factor) {
             *factor = changed;
+            return ControlFlow::Continue(());
+        }
+        if let Some(sessions) = catalogs::sessions(factor, self.context) {
+            *factor = sessions;
             return ControlFlow::Continue(());
         }
         if let TableFactor::Table { name, args, .. } = factor {
@@ -256,7 +282,7 @@ impl VisitorMut for Rewriter<'_> {
                     *args = None;
                     *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new("pg_settings")]);
                 }
-                (true, "pg_get_keywords" | "pg_available_extensions") => {
+                (true, "pg_get_keywords" | "pg_available_extensions" | "pg_timezone_names") => {
                     *args = None;
                     *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(last)]);
                 }

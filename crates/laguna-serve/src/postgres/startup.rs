@@ -276,7 +276,7 @@ async fn ready(
 ) -> Result<Connection> {
     let nonce = random_nonce();
     let key = nonce.bytes().fold(0u32, |key, byte| key.rotate_left(5).wrapping_mul(31) ^ u32::from(byte));
-    let pid = shared.enter(key);
+    let (pid, ended) = shared.enter(key, &caller.user);
     write(&mut wire.out, b'R', |out| out.put_u32(0));
     for (name, value, told) in variables.all() {
         if told {
@@ -291,5 +291,5 @@ async fn ready(
         out.put_u32(key);
     });
     wire.limit = LARGE;
-    Ok(Connection::new(shared.clone(), wire, caller, variables, pid))
+    Ok(Connection::new(shared.clone(), wire, caller, variables, pid, ended))
 }

@@ -264,6 +264,41 @@ fn logins_prove_a_password() {
     assert_eq!(psql(&served, "user=bot password=tok-123456", who).unwrap().0, "bot\n");
 }
 
+/// Sessions see and end those of their own user.
+#[test]
+fn only_ones_own_sessions_can_be_ended() {
+    let users = "users:\n  ana: {role: admin, password: secret-of-ana}\n  bo: {role: admin, password: secret-of-bo}\n";
+    let served = serve(orders(users));
+    let sleeping = |user: &str| {
+        let connection = format!("host=127.0.0.1 port={} user={user} password=secret-of-{user}", served.port);
+        let mut command = Command::new("psql");
+        command.args(["-XqAt", &connection, "-c", "select pg_sleep(60)"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+    };
+    let Ok(ana) = sleeping("ana") else { return skip("psql", "it is not installed") };
+    let said = |user: &str, script: &str| {
+        psql(&served, &format!("user={user} password=secret-of-{user}"), script).unwrap().0.trim().to_string()
+    };
+    let others = "select pid from pg_stat_activity where pid <> pg_backend_pid()";
+    let mut pid = String::new();
+    for _ in 0..100 {
+        pid = said("ana", others);
+        if !pid.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(pid.parse::<i32>().is_ok(), "{pid}");
+    assert_eq!(said("bo", others), "");
+    assert_eq!(said("bo", &format!("select pg_terminate_backend({pid}), pg_cancel_backend({pid})")), "f|f");
+    assert_eq!(said("ana", others), pid, "it goes on");
+    assert_eq!(said("ana", &format!("select pg_terminate_backend({pid})")), "t");
+    let ended = ana.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && error.contains("cancelled"), "{error}");
+    assert_eq!(said("ana", others), "");
+}
+
 #[test]
 fn tls_is_spoken_when_there_is_a_certificate() {
     let Some(certificate) = Certificate::new("TLS of the Postgres door") else { return };

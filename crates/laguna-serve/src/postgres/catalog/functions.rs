@@ -208,17 +208,28 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         Some("f".to_string())
     });
     add(
+        &["pg_index_column_has_property", "pg_index_has_property", "pg_indexam_has_property"],
+        flag.clone(),
+        |_| None,
+    );
+    add(
         &[
             "has_table_privilege",
             "has_schema_privilege",
             "has_database_privilege",
             "has_column_privilege",
             "has_any_column_privilege",
+            "has_type_privilege",
+            "has_language_privilege",
+            "has_function_privilege",
+            "has_sequence_privilege",
+            "has_tablespace_privilege",
         ],
         flag,
         |arguments| {
             let wanted = arguments.last()?.as_ref()?.to_lowercase();
-            let some = wanted.split(',').any(|one| matches!(one.trim(), "select" | "usage" | "connect"));
+            let some =
+                wanted.split(',').any(|one| matches!(one.trim(), "select" | "usage" | "connect" | "execute"));
             Some(if some { "t" } else { "f" }.to_string())
         },
     );
@@ -254,6 +265,11 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         Some(if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) })
+    });
+    add(&["quote_nullable"], text.clone(), |arguments| {
+        Some(
+            arguments.first()?.map_or("NULL".to_string(), |value| format!("'{}'", value.replace('\'', "''"))),
+        )
     });
     add(&["quote_literal"], text, |arguments| {
         Some(format!("'{}'", arguments.first()?.as_ref()?.replace('\'', "''")))

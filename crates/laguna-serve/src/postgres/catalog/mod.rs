@@ -22,12 +22,14 @@ use tokio::sync::watch;
 pub(super) const OWNER: &str = "laguna";
 pub(super) const OWNER_OID: u32 = 10;
 /// Who asks, to itself.
-const CALLER_OID: u32 = 16_384;
+pub(super) const CALLER_OID: u32 = 16_384;
 /// The one database; clients may name any.
 pub(super) const DATABASE: &str = "laguna";
 
+pub(super) const DATABASE_OID: u32 = 5;
+
 /// Relations that have rows.
-const FILLED: [&str; 30] = [
+const FILLED: [&str; 32] = [
     "pg_class",
     "pg_attribute",
     "pg_namespace",
@@ -58,6 +60,8 @@ const FILLED: [&str; 30] = [
     "role_column_grants",
     "pg_collation",
     "pg_get_keywords",
+    "pg_stat_activity",
+    "pg_timezone_names",
 ];
 
 /// One relation of the system.

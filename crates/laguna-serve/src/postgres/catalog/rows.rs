@@ -8,6 +8,8 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use chrono::{Offset, TimeZone};
+use chrono_tz::{OffsetComponents, OffsetName};
 use datafusion::common::Result as EngineResult;
 use futures::future::join_all;
 use laguna_base::{TableName, Tier};
@@ -15,7 +17,9 @@ use laguna_model::Project;
 use laguna_query::Listing;
 
 use super::super::{types as wire, variables::Variables};
-use super::{CALLER_OID, DATABASE, OWNER, OWNER_OID, Relation, relations, schema_oid, table_oid, types};
+use super::{
+    CALLER_OID, DATABASE, DATABASE_OID, OWNER, OWNER_OID, Relation, relations, schema_oid, table_oid, types,
+};
 
 /// A value of a row; what is not given is null.
 #[derive(Debug, Clone)]
@@ -89,6 +93,7 @@ pub(super) async fn of(
             vec![row! {oid: 14u32, lanname: "sql", lanowner: OWNER_OID, lanispl: false, lanpltrusted: true}]
         }
         ("pg_catalog", "pg_collation") => collations(),
+        ("pg_catalog", "pg_timezone_names") => zones(),
         ("pg_catalog", "pg_description") => descriptions(listing, project).await?,
         ("pg_catalog", "pg_tables") => relations_of(listing, false).await?,
         ("pg_catalog", "pg_views") => relations_of(listing, true).await?,
@@ -317,7 +322,7 @@ fn procedures() -> Vec<Row> {
 }
 
 fn database() -> Row {
-    row! {oid: 5u32, datname: DATABASE, datdba: OWNER_OID, encoding: 6i32, datlocprovider: "c", datistemplate: false,
+    row! {oid: DATABASE_OID, datname: DATABASE, datdba: OWNER_OID, encoding: 6i32, datlocprovider: "c", datistemplate: false,
     datallowconn: true, datconnlimit: -1i32, datfrozenxid: 0u32, datminmxid: 0u32, dattablespace: 1663u32,
     datcollate: "C", datctype: "C"}
 }
@@ -337,6 +342,20 @@ fn role((name, oid): (&str, u32)) -> Row {
 fn user((name, oid): (&str, u32)) -> Row {
     row! {usename: name, usesysid: oid, usecreatedb: false, usesuper: false, userepl: false, usebypassrls: false,
     passwd: "********"}
+}
+
+/// Time zones as they are now.
+fn zones() -> Vec<Row> {
+    let now = chrono::Utc::now().naive_utc();
+    let row = |zone: &chrono_tz::Tz| {
+        let offset = zone.offset_from_utc_datetime(&now);
+        let seconds = offset.fix().local_minus_utc();
+        let (sign, seconds) = if seconds < 0 { ("-", -seconds) } else { ("", seconds) };
+        row! {name: zone.name(), abbrev: offset.abbreviation().unwrap_or_default(),
+        utc_offset: format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+        is_dst: !offset.dst_offset().is_zero()}
+    };
+    chrono_tz::TZ_VARIANTS.iter().map(row).collect()
 }
 
 fn collations() -> Vec<Row> {

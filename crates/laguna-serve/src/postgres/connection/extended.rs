@@ -111,7 +111,7 @@ impl Connection {
             Command::Prepare { sql, .. } | Command::Declare { sql, .. } => sql.clone(),
             _ => statement.sql.clone(),
         };
-        let sql = self.translated(&written, &[])?;
+        let (sql, _) = self.translated(&written, &[])?;
         let moment = self.moment().await?;
         let desk = &self.shared.core.desk;
         let mut prepared = match desk.prepare_in(&self.caller, &sql, &moment, Some(self.around())).await {

@@ -281,3 +281,65 @@ pub(super) fn is_made_text(expr: &Expr) -> bool {
         _ => false,
     }
 }
+
+/// Whether it is the column of a session's number.
+pub(super) fn is_session(expr: &Expr) -> bool {
+    let name = match expr {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    name.is_some_and(|name| name.value.eq_ignore_ascii_case("pid"))
+}
+
+/// The session that a condition names: `pid = 123`, with what else there is.
+pub(super) fn session_of(select: &Select) -> Option<i32> {
+    fn found(condition: &Expr) -> Option<i32> {
+        match condition {
+            Expr::Nested(inner) => found(inner),
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => found(left).or_else(|| found(right)),
+            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+                let value = |expr: &Expr| constant(expr).unwrap_or_else(|| expr.to_string()).parse().ok();
+                match (is_session(left), is_session(right)) {
+                    (true, false) => value(right),
+                    (false, true) => value(left),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+    found(select.selection.as_ref()?)
+}
+
+/// `pg_stat_activity`: the sessions of the user.
+pub(super) fn sessions(factor: &TableFactor, context: &super::Context) -> Option<TableFactor> {
+    let TableFactor::Table { name, args: None, alias, .. } = factor else { return None };
+    if last_name(name) != "pg_stat_activity" || !(name.0.len() == 1 || is_system(name)) {
+        return None;
+    }
+    let known = catalog::relations().iter().find(|relation| relation.name == "pg_stat_activity")?;
+    let column = |(name, of): &(&str, &str)| {
+        let value = match *name {
+            "datid" => catalog::DATABASE_OID.to_string(),
+            "datname" => super::text(catalog::DATABASE).to_string(),
+            "usesysid" => catalog::CALLER_OID.to_string(),
+            "usename" => super::text(context.user).to_string(),
+            "pid" => "pg_v__.pid".to_string(),
+            "state" => format!("CASE WHEN pg_v__.pid = {} THEN 'active' END", context.pid),
+            "backend_type" => "'client backend'".to_string(),
+            _ => "NULL".to_string(),
+        };
+        let of = if *of == "inet" { "text" } else { of };
+        format!("CAST({value} AS {of}) AS {name}")
+    };
+    let columns: Vec<String> = known.columns.iter().map(column).collect();
+    let pids: Vec<String> = (context.sessions)().iter().map(|pid| format!("({pid})")).collect();
+    let alias = alias.as_ref().map_or_else(|| "pg_stat_activity".to_string(), |alias| alias.to_string());
+    let alias = alias.trim_start_matches("AS ");
+    relations::relation(&format!(
+        "(SELECT {} FROM (VALUES {}) AS pg_v__ (pid)) AS {alias}",
+        columns.join(", "),
+        pids.join(", ")
+    ))
+}

@@ -69,6 +69,17 @@ impl Rewriter<'_> {
                 sql(&format!("CAST(ARRAY[{}] AS TEXT[])", items.join(", ")))
             }
             "pg_backend_pid" => number(context.pid),
+            "pg_cancel_backend" | "pg_terminate_backend" => {
+                let session = name == "pg_terminate_backend";
+                let written = arguments.first()?;
+                let pid = match constant(written).unwrap_or_else(|| written.to_string()).parse() {
+                    Ok(pid) => pid,
+                    Err(_) if super::catalogs::is_session(written) => self.asked?,
+                    Err(_) => return None,
+                };
+                self.ended.push(super::Ending { pid, session });
+                sql(if (context.sessions)().contains(&pid) { "true" } else { "false" })
+            }
             "current_setting" => match argument(0).map(|name| context.variables.get(&name)) {
                 Some(Ok(value)) => text(&value),
                 // PostgreSQL has hundreds; clients ask for some that mean nothing here.
@@ -90,8 +101,16 @@ impl Rewriter<'_> {
             "pg_blocking_pids" => sql("CAST(ARRAY[] AS INT[])"),
             "host" if arguments.len() == 1 => sql(&format!("CAST({} AS TEXT)", arguments[0])),
             "inet_server_port" | "inet_client_port" => sql("CAST(NULL AS INT)"),
-            "txid_current" => number(1),
-            "inet_server_addr" | "inet_client_addr" | "pg_get_serial_sequence" => sql("CAST(NULL AS TEXT)"),
+            "txid_current" | "pg_current_xact_id" => number(1),
+            "inet_server_addr"
+            | "inet_client_addr"
+            | "pg_get_serial_sequence"
+            | "pg_current_wal_lsn"
+            | "txid_current_if_assigned"
+            | "pg_describe_object" => sql("CAST(NULL AS TEXT)"),
+            "getdatabaseencoding" => text("UTF8"),
+            "pg_char_to_encoding" => number(6),
+            "pg_encoding_max_length" => number(4),
             "pg_table_is_visible" => {
                 let path: Vec<String> = context
                     .variables
