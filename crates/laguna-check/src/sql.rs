@@ -34,7 +34,10 @@ pub(crate) fn parse(text: &str) -> Result<Box<Query>> {
             .hint("it is a condition, as in amount >= 0, or a SELECT that returns the failing rows")
     })?;
     match <[Statement; 1]>::try_from(statements) {
-        Ok([Statement::Query(query)]) => Ok(query),
+        Ok([Statement::Query(mut query)]) => {
+            laguna_sql::put_right(query.as_mut());
+            Ok(query)
+        }
         Ok(_) => Err(Error::project("the SQL of a check must be a SELECT")
             .hint("the rows it returns are the failures")),
         Err(all) => {
@@ -146,7 +149,9 @@ pub(crate) fn condition(text: &str, binding: &Binding<'_>) -> Result<(Arc<dyn Ph
             .caused_by(error)
     };
     let session = binding.session();
-    let expression = session.create_logical_expr(text, &schema).map_err(unfit)?;
+    let mut written = session.sql_to_expr_with_alias(text, &Dialect::PostgreSQL).map_err(unfit)?;
+    laguna_sql::put_right(&mut written.expr);
+    let expression = session.create_logical_expr_from_sql_expr(written, &schema).map_err(unfit)?;
     let changes = expression.exists(|node| Ok(changes(node))).map_err(failed)?;
     Ok((session.create_physical_expr(expression, &schema).map_err(unfit)?, !changes))
 }

@@ -9,13 +9,18 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::optimizer::eliminate_join::EliminateJoin;
+use datafusion::optimizer::{Analyzer, Optimizer};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use laguna_base::{Error, Instant, Result};
 use laguna_store::Lake;
 
+use crate::absent::Absent;
 use crate::catalog::{CATALOG, LOCAL};
-use crate::nulled::NothingConstant;
+use crate::groups::GroupedOnce;
+use crate::kept::{NamesApart, NothingConstant};
 use crate::{Access, Session, Surroundings, Tables, functions, translate};
 
 /// Share of the machine's memory that statements may use together, when nothing is said.
@@ -60,10 +65,29 @@ impl Engine {
         let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
         let mut rules = PhysicalOptimizer::default().rules;
         rules.insert(0, Arc::new(NothingConstant));
+        let moves =
+            |rule: &Arc<dyn PhysicalOptimizerRule + Send + Sync>| rule.name().starts_with("FilterPushdown");
+        let rules = rules.into_iter().flat_map(|rule| match moves(&rule) {
+            true => vec![Arc::new(NamesApart) as _, rule],
+            false => vec![rule],
+        });
+        let rules = rules.collect();
+        let mut analyzers = Analyzer::new().rules;
+        analyzers.insert(0, Arc::new(Absent));
+        let mut optimizers = Optimizer::new().rules;
+        if let Some(at) = optimizers.iter().position(|rule| rule.name() == "eliminate_duplicated_expr") {
+            optimizers[at] = Arc::new(GroupedOnce);
+        }
+        // An outer join that became an inner one may have a condition that never holds, which the rules that follow lose.
+        if let Some(at) = optimizers.iter().position(|rule| rule.name() == "eliminate_outer_join") {
+            optimizers.insert(at + 1, Arc::new(EliminateJoin::new()));
+        }
         let mut state = SessionStateBuilder::new()
             .with_config(config(options.parallel.unwrap_or(cores).max(1)))
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rules(analyzers)
+            .with_optimizer_rules(optimizers)
             .with_physical_optimizer_rules(rules)
             .build();
         functions::register(&mut state).map_err(translate)?;

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use laguna_base::{Error, Result};
 
 use crate::errors::{LABEL, read_only, translate};
-use crate::using;
+use crate::{sets, using};
 
 /// Nesting that a statement may have.
 const DEPTH: usize = 128;
@@ -35,6 +35,10 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
             .hint("put several into a file and use `laguna query -f FILE`"));
     }
     check(&statement)?;
+    if let Some(ast) = innermost_mut(&mut statement) {
+        laguna_sql::put_right(ast);
+        sets::count(ast)?;
+    }
     using::merge(&mut statement)?;
     Ok(statement)
 }
@@ -172,6 +176,14 @@ fn innermost(statement: &Statement) -> Option<&Ast> {
         inner = &explain.statement;
     }
     match inner {
+        Statement::Statement(ast) => Some(ast),
+        _ => None,
+    }
+}
+
+fn innermost_mut(statement: &mut Statement) -> Option<&mut Ast> {
+    match statement {
+        Statement::Explain(explain) => innermost_mut(&mut explain.statement),
         Statement::Statement(ast) => Some(ast),
         _ => None,
     }

@@ -9,13 +9,16 @@ pub mod session;
 pub mod surroundings;
 pub mod tables;
 
+mod absent;
 mod catalog;
 mod functions;
+mod groups;
 mod guard;
+mod kept;
 mod lake_tables;
 mod lineage;
-mod nulled;
 mod repeat;
+mod sets;
 mod stop;
 mod system;
 mod using;

@@ -8,7 +8,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
-use datafusion::sql::sqlparser::ast::{Expr as Ast, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr as Ast, ExprWithAlias, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -24,21 +24,7 @@ pub(crate) fn check_text(text: &str) -> Result<()> {
     if text.trim().is_empty() {
         return Err(Error::project("the condition is empty").hint(EXAMPLE));
     }
-    let expression = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(DEPTH)
-        .try_with_sql(text)
-        .and_then(|mut parser| {
-            let expression = parser.parse_expr()?;
-            match parser.peek_token().token {
-                Token::EOF => Ok(expression),
-                more => Err(ParserError::ParserError(format!("`{more}` stands after its end"))),
-            }
-        })
-        .map_err(|error| {
-            let error = translate(DataFusionError::SQL(Box::new(error), None));
-            Error::project(format!("the condition cannot be read: {}", error.message())).hint(EXAMPLE)
-        })?;
-    match expression.visit(&mut OneTable) {
+    match parsed(text)?.visit(&mut OneTable) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(not_scalar("a subquery or a window")),
     }
@@ -68,9 +54,29 @@ fn not_scalar(what: &str) -> Error {
     Error::project(format!("{what} cannot stand in it")).hint(EXAMPLE)
 }
 
+fn parsed(text: &str) -> Result<Ast> {
+    let mut expression = Parser::new(&PostgreSqlDialect {})
+        .with_recursion_limit(DEPTH)
+        .try_with_sql(text)
+        .and_then(|mut parser| {
+            let expression = parser.parse_expr()?;
+            match parser.peek_token().token {
+                Token::EOF => Ok(expression),
+                more => Err(ParserError::ParserError(format!("`{more}` stands after its end"))),
+            }
+        })
+        .map_err(|error| {
+            let error = translate(DataFusionError::SQL(Box::new(error), None));
+            Error::project(format!("the condition cannot be read: {}", error.message())).hint(EXAMPLE)
+        })?;
+    laguna_sql::put_right(&mut expression);
+    Ok(expression)
+}
+
 /// The rule `text` as a condition over the columns of `schema`.
 pub(crate) fn planned(text: &str, schema: &DFSchema, state: &SessionState) -> Result<Expr> {
-    let expression = state.create_logical_expr(text, schema).map_err(translate)?;
+    let written = ExprWithAlias { expr: parsed(text)?, alias: None };
+    let expression = state.create_logical_expr_from_sql_expr(written, schema).map_err(translate)?;
     let mut wrong = None;
     expression
         .apply(|part| {

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::config::Dialect;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -15,6 +16,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use laguna_base::{Error, Result};
 use laguna_ingest::{InputFile, Layout, Piece, ReadOptions, Sink, read_laid_out};
 use tokio::sync::mpsc::Sender;
@@ -44,13 +46,19 @@ pub(super) async fn ask(source: Source, sql: &str) -> Result<Vec<RecordBatch>> {
         .build_arc()
         .map_err(laguna_query::translate)?;
     let mut config = SessionConfig::new();
-    config.options_mut().sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
     config.options_mut().execution.time_zone = Some("UTC".to_string());
     let session = SessionContext::new_with_config_rt(config, runtime);
     let schema = source.columns.named.clone();
     let table = StreamingTable::try_new(schema, vec![Arc::new(source)]).map_err(laguna_query::translate)?;
     session.register_table("this", Arc::new(table)).map_err(laguna_query::translate)?;
-    let frame = session.sql(sql).await.map_err(laguna_query::translate)?;
+    let state = session.state();
+    let mut statement = state.sql_to_statement(sql, &Dialect::PostgreSQL).map_err(laguna_query::translate)?;
+    if let Statement::Statement(ast) = &mut statement {
+        laguna_sql::put_right(ast.as_mut());
+    }
+    let plan = state.statement_to_plan(statement).await.map_err(laguna_query::translate)?;
+    let frame = session.execute_logical_plan(plan).await.map_err(laguna_query::translate)?;
     frame.collect().await.map_err(laguna_query::translate)
 }
 

@@ -67,7 +67,12 @@ pub(super) fn parse(sql: &str) -> Option<Statement> {
         Some(tokens) => Parser::new(&PostgreSqlDialect {}).with_tokens(tokens).parse_statements().ok()?,
         None => Parser::parse_sql(&PostgreSqlDialect {}, sql).ok()?,
     };
-    (statements.len() == 1).then(|| statements.remove(0))
+    if statements.len() != 1 {
+        return None;
+    }
+    let mut statement = statements.remove(0);
+    laguna_sql::put_right(&mut statement);
+    Some(statement)
 }
 
 /// `TABLE name`, which the parser knows only within other statements, as a query.
@@ -219,10 +224,10 @@ impl VisitorMut for Rewriter<'_> {
                             *part = relations::is_among(expr, subquery, *negated);
                         }
                         Expr::Function(function) if last_name(&function.name) == "pg_table_is_visible" => {
-                            if let Some(Expr::InSubquery { expr, subquery, negated }) =
+                            if let Some(Expr::InSubquery { expr, subquery, .. }) =
                                 self.function(function).map(without_parentheses)
                             {
-                                *part = relations::is_among(&expr, &subquery, negated);
+                                *part = relations::is_surely_among(&expr, &subquery);
                             }
                         }
                         _ => {}

@@ -187,7 +187,12 @@ impl Asked {
             && !made
             && parts.into_iter().filter(|part| self.is_named_in(part)).all(|part| match part {
                 Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-                    self.is_named_in(left) != self.is_named_in(right)
+                    // With a column of its own on the other side.
+                    match (self.is_named_in(left), self.is_named_in(right)) {
+                        (true, false) => names_any(right),
+                        (false, true) => names_any(left),
+                        _ => false,
+                    }
                 }
                 _ => false,
             })
@@ -234,6 +239,15 @@ impl Asked {
 }
 
 const DIFFERENT: &str = "pg_d__";
+
+/// Whether a column is named.
+fn names_any(expr: &Expr) -> bool {
+    visit_expressions(expr, |part: &Expr| match part {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
 
 /// A value by which rows are found again, that of none too.
 fn key(table: &str, column: &Ident) -> String {

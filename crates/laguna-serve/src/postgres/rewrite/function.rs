@@ -50,6 +50,16 @@ impl Rewriter<'_> {
                 return found;
             }
         }
+        // Places of rows are whole numbers that can be subtracted.
+        if ["rank", "dense_rank", "row_number", "ntile"].contains(&name.as_str())
+            && function.over.is_some()
+            && function.name.0.iter().all(is_bare)
+        {
+            let mut numbers = function.clone();
+            // In quotes it is left as it is.
+            numbers.name = ObjectName::from(vec![Ident::with_quote('"', name)]);
+            return Some(sql(&format!("CAST({numbers} AS BIGINT)")));
+        }
         Some(match name.as_str() {
             "version" => text(&format!(
                 "PostgreSQL {VERSION} (Laguna {}) on {}-{}, 64-bit",

@@ -260,14 +260,31 @@ pub(super) fn whole_table(query: &mut Query) {
     }
 }
 
-/// `value IN (query)` as a value: whether there is more than nothing to count.
+/// `value IN (query)` as a value: whether there is more than nothing to count; null where there may be.
 pub(super) fn is_among(value: &Expr, query: &Query, negated: bool) -> Expr {
-    let compares = if negated { "= 0" } else { "> 0" };
     let mut query = query.clone();
     super::catalogs::stop_recursion(&mut query);
-    if let Some(counted) = counted_where(value, &query) {
-        return sql(&format!("CASE WHEN {value} IS NULL THEN NULL ELSE ({counted}) {compares} END"));
-    }
+    let counted = |condition: &dyn Fn(&str) -> String| {
+        counted_where(value, &query, condition).unwrap_or_else(|| counted_around(&query, condition))
+    };
+    let found = counted(&|column| format!("{column} = {value}"));
+    let all = counted(&|_| "true".to_string());
+    let unknown = counted(&|column| format!("{column} IS NULL"));
+    let (yes, no) = if negated { ("false", "true") } else { ("true", "false") };
+    sql(&format!(
+        "CASE WHEN ({found}) > 0 THEN {yes} WHEN ({value}) IS NULL AND ({all}) > 0 OR ({unknown}) > 0 THEN NULL ELSE {no} END"
+    ))
+}
+
+/// `value IN (query)` where neither is ever null.
+pub(super) fn is_surely_among(value: &Expr, query: &Query) -> Expr {
+    let counted = counted_around(query, &|column| format!("{column} = {value}"));
+    sql(&format!("({counted}) > 0"))
+}
+
+/// How many rows of a query there are of whose value a condition holds.
+fn counted_around(query: &Query, condition: &dyn Fn(&str) -> String) -> String {
+    let mut query = query.clone();
     // The engine does not see through names for the columns of a query that asks the tables around it.
     let (name, columns) = match query.body.as_mut() {
         SetExpr::Select(select) => match select.projection.as_mut_slice() {
@@ -282,14 +299,12 @@ pub(super) fn is_among(value: &Expr, query: &Query, negated: bool) -> Expr {
         },
         _ => ("pg_v__".to_string(), " (pg_v__)"),
     };
-    sql(&format!(
-        "CASE WHEN {value} IS NULL THEN NULL ELSE \
-         (SELECT count(*) FROM ({query}) AS pg_i__{columns} WHERE pg_i__.{name} = {value}) {compares} END"
-    ))
+    let condition = condition(&format!("pg_i__.{name}"));
+    format!("SELECT count(*) FROM ({query}) AS pg_i__{columns} WHERE {condition}")
 }
 
-/// How many rows of a plain query have a value, as a query that may ask the tables around it.
-fn counted_where(value: &Expr, query: &Query) -> Option<Query> {
+/// The same in the query's own condition, so that it may ask the tables around it; `None` where it is not a plain one.
+fn counted_where(value: &Expr, query: &Query, condition: &dyn Fn(&str) -> String) -> Option<String> {
     let bare = visit_expressions(value, |part: &Expr| match part {
         Expr::Identifier(_) => std::ops::ControlFlow::Break(()),
         _ => std::ops::ControlFlow::Continue(()),
@@ -316,14 +331,14 @@ fn counted_where(value: &Expr, query: &Query) -> Option<Query> {
     if bare || !plain || !rows || calls {
         return None;
     }
-    let equal = sql(&format!("{expr} = {value}"));
+    let own = sql(&condition(&format!("({expr})")));
     select.distinct = None;
     select.selection = Some(match select.selection.take() {
-        Some(condition) => sql(&format!("({condition}) AND {equal}")),
-        None => equal,
+        Some(condition) => sql(&format!("({condition}) AND {own}")),
+        None => own,
     });
     select.projection = vec![SelectItem::UnnamedExpr(sql("count(*)"))];
-    Some(query)
+    Some(query.to_string())
 }
 
 /// `EXISTS (…)` as a value: whether there is more than nothing to count.
