@@ -1,5 +1,13 @@
 -- One statement a line, which Laguna and PostgreSQL 15 answer alike.
 -- zones UTC
+select carrier, rank() over (order by count(*)) / 2 as half, (row_number() over (order by carrier) - 1) / 5 as page from flights group by carrier order by carrier
+select carrier, case carrier when 'AA' then 1 else dense_rank() over (order by carrier) end % 3 as r, ntile(3) over (order by carrier) * 1.5 as n from airlines order by 1
+select count(*) from flights where carrier is distinct from 'AA' and origin = 'JFK' or dest = 'HNL'
+select count(*) from airlines a where a.carrier not in (select f.carrier from flights f where f.origin = 'EWR' and f.dest > a.name)
+select carrier from airlines intersect all select carrier from flights where origin = 'JFK' order by 1
+select carrier from flights where day = 1 except all select carrier from airlines order by carrier limit 5
+select a.origin, b.dest, count(*) from (select distinct origin from flights) a cross join (select dest from flights where day = 1 and dest in ('LAX', 'SFO')) b group by a.origin, b.dest order by a.origin desc, b.dest desc
+select x.name, y.name from (select carrier, name from airlines) x full join (select carrier, upper(name) as name from airlines where carrier < 'D') y on x.carrier = y.carrier where x.name >= coalesce(nullif(y.name, x.name), '') order by 1, 2
 select case a.origin when 'JFK' then 'j' else a.origin end as origin, count(*) from flights a group by a.origin order by a.origin
 select case a.origin when 'JFK' then 'j' else a.origin end as origin, count(*) from flights a group by a.origin order by 2
 select upper(a.origin) as origin, count(*) from flights a left join airports p on p.faa=a.origin group by p.name, a.origin order by a.origin

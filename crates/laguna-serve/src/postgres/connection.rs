@@ -145,14 +145,14 @@ impl Connection {
             let stop = self.shared.stop.clone();
             let next = tokio::select! {
                 biased;
-                next = self.wire.next() => next,
-                () = stop.cancelled() => {
-                    let error = Error::interrupted().sqlstate("57P01").hint("the server stops");
+                () = self.ended.cancelled() => {
+                    let error = Error::interrupted().sqlstate("57P01").hint("another session ended this one");
                     message::error(&mut self.wire.out, "FATAL", &error, None);
                     return self.wire.flush().await.map_err(lost);
                 }
-                () = self.ended.cancelled() => {
-                    let error = Error::interrupted().sqlstate("57P01").hint("another session ended this one");
+                next = self.wire.next() => next,
+                () = stop.cancelled() => {
+                    let error = Error::interrupted().sqlstate("57P01").hint("the server stops");
                     message::error(&mut self.wire.out, "FATAL", &error, None);
                     return self.wire.flush().await.map_err(lost);
                 }

@@ -93,10 +93,10 @@ impl Shared {
     fn end(&self, pid: i32, user: &str, session: bool) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = running.get(&pid).filter(|known| known.user == user) {
-            known.statement.cancel();
             if session {
                 known.session.cancel();
             }
+            known.statement.cancel();
         }
     }
 

@@ -174,12 +174,12 @@ fn rows_relations(select: &mut Select) {
         return;
     }
     let _: ControlFlow<()> = visit_expressions_mut(select, |part: &mut Expr| {
-        let (table, column) = match part {
+        let (table, column) = match &*part {
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [table, column] => (Some(&*table), column),
+                [table, column] => (Some(table), column),
                 _ => return ControlFlow::Continue(()),
             },
-            Expr::Identifier(column) => (None, &*column),
+            Expr::Identifier(column) => (None, column),
             _ => return ControlFlow::Continue(()),
         };
         let mut named = known

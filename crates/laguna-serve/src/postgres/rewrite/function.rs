@@ -96,7 +96,7 @@ impl Rewriter<'_> {
                 _ => sql("CAST(NULL AS TEXT)"),
             },
             // Before its value is bound.
-            "set_config" if arguments.get(1).is_some_and(|value| is_placeholder(value)) => {
+            "set_config" if arguments.get(1).is_some_and(is_placeholder) => {
                 sql(&format!("CAST({} AS TEXT)", arguments[1]))
             }
             "set_config" => {
