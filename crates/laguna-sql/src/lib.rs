@@ -83,7 +83,7 @@ mod tests {
             ("a IS NOT DISTINCT FROM b OR c AND d", "((a N b) OR (c AND d))"),
             ("a IS DISTINCT FROM b AND c OR d", "(((a D b) AND c) OR d)"),
             ("x AND a IS DISTINCT FROM b OR c", "((x AND (a D b)) OR c)"),
-            ("x AND a IS DISTINCT FROM b AND c OR d", "(((x AND (a D b)) AND c) OR d)"),
+            ("x AND a IS DISTINCT FROM b AND c OR d", "((x AND ((a D b) AND c)) OR d)"),
             ("NOT a IS DISTINCT FROM b AND c", "((NOT (a D b)) AND c)"),
             ("NOT a IS DISTINCT FROM b", "(NOT (a D b))"),
             ("a IS DISTINCT FROM (b AND c)", "(a D (b AND c))"),

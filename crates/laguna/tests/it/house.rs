@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::kit::repository;
 
 /// The rooms; each may depend on those before it.
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 10] = [
     "laguna-base",
     "laguna-ingest",
     "laguna-store",
+    "laguna-sql",
     "laguna-query",
     "laguna-check",
     "laguna-model",
