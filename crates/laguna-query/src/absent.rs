@@ -83,14 +83,18 @@ fn absent(among: &InSubquery, schema: &DFSchema, alone: bool) -> Result<Option<E
     });
     let outside = outside?.data;
     let inside = Expr::Column(column);
+    let by_itself = subquery.outer_ref_columns.is_empty();
     let none = |condition: Option<Expr>| -> Result<Expr> {
-        let found = match condition {
-            Some(condition) => {
-                let rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
-                Arc::new(rows.filter(condition)?.build()?)
-            }
-            None => subquery.subquery.clone(),
-        };
+        let mut rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+        let asks = condition.as_ref().is_some_and(Expr::contains_outer);
+        if let Some(condition) = condition {
+            rows = rows.filter(condition)?;
+        }
+        // Of what is the same for all rows, one is enough.
+        if by_itself && !asks {
+            rows = rows.limit(0, Some(1))?;
+        }
+        let found = Arc::new(rows.build()?);
         let outer_ref_columns = found.all_out_ref_exprs();
         let subquery = Subquery { subquery: found, outer_ref_columns, spans: subquery.spans.clone() };
         Ok(Expr::Exists(Exists { subquery, negated: true }))
