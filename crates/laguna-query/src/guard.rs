@@ -38,8 +38,8 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
     if let Some(ast) = innermost_mut(&mut statement) {
         laguna_sql::put_right(ast);
         sets::count(ast)?;
+        using::merge(ast)?;
     }
-    using::merge(&mut statement)?;
     Ok(statement)
 }
 

@@ -3,19 +3,15 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::*;
 use laguna_base::{Error, Result};
+use laguna_sql::is_same;
 
 /// Writes the shared columns of such joins out.
-pub(crate) fn merge(statement: &mut Statement) -> Result<()> {
-    match statement {
-        Statement::Explain(explain) => merge(&mut explain.statement),
-        Statement::Statement(ast) => match VisitMut::visit(ast.as_mut(), &mut Merger) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        },
-        _ => Ok(()),
+pub(crate) fn merge(ast: &mut Statement) -> Result<()> {
+    match VisitMut::visit(ast, &mut Merger) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
     }
 }
 
@@ -277,14 +273,6 @@ fn is_column(projection: &[SelectItem], name: &Ident) -> bool {
         SelectItem::ExprWithAlias { alias, .. } => is_same(alias, name),
         _ => false,
     })
-}
-
-fn is_same(one: &Ident, other: &Ident) -> bool {
-    let name = |ident: &Ident| match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    };
-    name(one) == name(other)
 }
 
 fn refusal(what: &str) -> Error {

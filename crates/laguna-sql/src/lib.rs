@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator, VisitMut, VisitorMut};
 
 /// Puts right what the parser read: a statement, or an expression.
 pub fn put_right(parsed: &mut impl VisitMut) {
@@ -51,6 +51,15 @@ fn is_logical(op: &BinaryOperator) -> bool {
 
 fn nothing() -> Expr {
     Expr::Value(datafusion::sql::sqlparser::ast::Value::Null.into())
+}
+
+/// Whether two names mean the same: without quotes they are in lower case.
+pub fn is_same(one: &Ident, other: &Ident) -> bool {
+    let name = |ident: &Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    name(one) == name(other)
 }
 
 #[cfg(test)]

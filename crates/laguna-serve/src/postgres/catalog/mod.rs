@@ -25,7 +25,6 @@ pub(super) const OWNER_OID: u32 = 10;
 pub(super) const CALLER_OID: u32 = 16_384;
 /// The one database; clients may name any.
 pub(super) const DATABASE: &str = "laguna";
-
 pub(super) const DATABASE_OID: u32 = 5;
 
 /// Relations that have rows.

@@ -2,6 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::*;
 
+use super::parameters::cast_placeholder;
 use super::select::array_of;
 use super::{Rewriter, catalog, constant, is_system, last_name, number, sql, text, unnamed};
 use crate::postgres::variables::VERSION;
@@ -96,7 +97,7 @@ impl Rewriter<'_> {
                 _ => sql("CAST(NULL AS TEXT)"),
             },
             // Before its value is bound.
-            "set_config" if arguments.get(1).is_some_and(is_placeholder) => {
+            "set_config" if arguments.get(1).and_then(cast_placeholder).is_some() => {
                 sql(&format!("CAST({} AS TEXT)", arguments[1]))
             }
             "set_config" => {
@@ -220,14 +221,6 @@ impl Rewriter<'_> {
             matches!(&function.args, FunctionArguments::List(list) if list.args.len() == arguments.len());
         let all = kept.iter().map(ToString::to_string).chain(shown.iter().map(written));
         plain.then(|| sql(&format!("\"{name}\"({})", all.collect::<Vec<_>>().join(", "))))
-    }
-}
-
-fn is_placeholder(expr: &Expr) -> bool {
-    match expr {
-        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
-        Expr::Cast { expr, .. } => is_placeholder(expr),
-        _ => false,
     }
 }
 

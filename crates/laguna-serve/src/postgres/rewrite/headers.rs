@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::*;
+pub(super) use laguna_sql::is_same;
 
 /// What follows this letter in a column's name tells it from another of the same name, and is not shown.
 const TWIN: char = '\u{f8ff}';
@@ -238,15 +239,6 @@ pub(super) fn stand_apart_within(query: &mut Query) {
         *query = *subquery;
     }
     query.with = with;
-}
-
-/// Whether two names mean the same.
-pub(super) fn is_same(one: &Ident, other: &Ident) -> bool {
-    let name = |ident: &Ident| match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    };
-    name(one) == name(other)
 }
 
 /// Gives names their tables where they mean columns of tables and the engine would take them for columns of the result:

@@ -41,11 +41,11 @@ pub(in crate::postgres) fn lists(statement: &Statement) -> Vec<usize> {
     lists
 }
 
-/// The number of a placeholder, which may be cast to a list.
-fn list(expr: &Expr) -> Option<usize> {
+/// The number of a placeholder, which may be cast.
+pub(super) fn cast_placeholder(expr: &Expr) -> Option<usize> {
     match expr {
         Expr::Cast { expr, .. } => placeholder(expr),
-        Expr::Nested(inner) => list(inner),
+        Expr::Nested(inner) => cast_placeholder(inner),
         expr => placeholder(expr),
     }
 }
@@ -53,8 +53,12 @@ fn list(expr: &Expr) -> Option<usize> {
 /// What is looked for in a parameter, its number, and whether it is to be found there.
 fn among(expr: &Expr) -> Option<(&Expr, usize, bool)> {
     match expr {
-        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => Some((left, list(right)?, true)),
-        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => Some((left, list(right)?, false)),
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            Some((left, cast_placeholder(right)?, true))
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            Some((left, cast_placeholder(right)?, false))
+        }
         _ => None,
     }
 }
